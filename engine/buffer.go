@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrBufferFull is answered by Buffer.Append when the buffer itself has no room.
+var ErrBufferFull = errors.New("buffer full")
+
+// ErrClosed is answered by what was closed.
+var ErrClosed = errors.New("closed")
+
+// A Buffer is a log of chunks that every output reads through its own cursor. It has no timers and no retries. All its
+// methods may be called concurrently.
+type Buffer interface {
+	// Append stores the chunks of one append, in order, without blocking and without calling back from inside: it runs
+	// under the stream's lock, which is what keeps order. It takes the caller's reference to each chunk over, also when it
+	// fails. A failure is synchronous and concerns all of them. safe is called once, later, from another goroutine or from
+	// within a Cursor's Done after all locks are released, when all of them are safe: losing this process would not lose
+	// them, or on memory every output that takes part is done with them. A chunk that no output needs is safe at once; for
+	// those Append reports true and never calls safe.
+	Append(cs []*Chunk, safe func()) (already bool, err error)
+
+	// Cursor is the named output's. There is one, and it lives as long as the buffer.
+	Cursor(output string) (Cursor, error)
+
+	// Durable reports whether what is safe outlives the process.
+	Durable() bool
+
+	// Close releases what is held. Appends and cursors answer ErrClosed afterwards.
+	Close() error
+}
+
+// A BufferOutput is what a buffer knows of an output. The outputs' order is that of OutputSet.
+type BufferOutput struct {
+	Name string
+	// Optional: the output takes no part in safe and ack (when_full: drop_oldest).
+	Optional bool
+	// Share is charged, in Chunk.Charge bytes, with all that the output still needs. Nil: not measured.
+	Share *Meter
+}
+
+// A Pos is a chunk's place in a cursor. It is meaningful to the cursor that gave it out, until the chunk is done there.
+type Pos uint64
+
+// A Part is records of one chunk that an output is done with.
+type Part struct {
+	Pos     Pos
+	Records Selection
+}
+
+// A Cursor is one output's way through a buffer. Next is called by one goroutine at a time; the others by any.
+type Cursor interface {
+	// Next gives the next chunk that goes to this output, retained for the caller, or false when there is none yet; Wake
+	// says when to ask again. It does not block. The chunk counts as needed until all its records were given to Done.
+	Next() (Pos, *Chunk, bool)
+	// Wake has capacity 1 and is signalled when Next has more to give.
+	Wake() <-chan struct{}
+	// Load gives the chunk at p again, retained for the caller, reading it back where the buffer had to.
+	Load(ctx context.Context, p Pos) (*Chunk, error)
+	// Done says that the output needs these records no more. Each record may be told once. One lock a call.
+	Done(parts []Part) error
+	// Backlog is what the output still needs.
+	Backlog() Backlog
+}
+
+// A Backlog is what an output has yet to deliver.
+type Backlog struct {
+	Chunks  int
+	Records int64
+	Bytes   int64     // as charged
+	Oldest  time.Time // arrival of the oldest chunk that is not done; zero when there is none
+}

@@ -1,0 +1,99 @@
+package engine
+
+// A cutter cuts chunks into spans by an output's keys. Its loop alone uses it.
+type cutter struct {
+	keyer Keyer // nil: one key
+
+	key    []byte
+	last   string // the last key, so that equal keys in a row are one string
+	groups map[string]uint32
+	ids    []uint32 // of the records in hand, by their place in the selection
+	spans  []Span
+}
+
+func newCutter(out Output) cutter {
+	keyer, _ := out.(Keyer)
+	return cutter{keyer: keyer, groups: map[string]uint32{}}
+}
+
+// cut gives the spans of a chunk that the cursor just gave. They are valid until the next call.
+func (k *cutter) cut(cur Cursor, pos Pos, c *Chunk) []Span {
+	return k.recut(Span{
+		Cursor: cur, Pos: pos, Stream: c.Stream, Records: SelectRange(0, c.Count),
+		Bytes: len(c.Data), Arrived: c.Arrived, Urgent: c.Urgent,
+	}, c)
+}
+
+// recut gives the spans of another output's span, whose chunk is c, by the keys of this one. They are valid until the next
+// call.
+func (k *cutter) recut(s Span, c *Chunk) []Span {
+	k.spans = k.spans[:0]
+	switch {
+	case k.keyer == nil:
+		s.Key = ""
+	case !k.keyer.PerRecord(c):
+		k.key = k.keyer.AppendKey(k.key[:0], c, Record{})
+		s.Key = k.intern(k.key)
+	default:
+		return k.byRecord(s, c)
+	}
+	k.spans = append(k.spans, s)
+	return k.spans
+}
+
+// byRecord sorts the records by key, counting: one index list for all spans.
+func (k *cutter) byRecord(s Span, c *Chunk) []Span {
+	clear(k.groups)
+	k.ids = k.ids[:0]
+	place := 0
+	for i, r := range c.Records() {
+		if place == s.Records.Len() {
+			break
+		}
+		if i != s.Records.At(place) {
+			continue
+		}
+		place++
+		k.key = k.keyer.AppendKey(k.key[:0], c, r)
+		id, ok := k.groups[string(k.key)]
+		if !ok {
+			id = uint32(len(k.spans))
+			part := s
+			part.Key, part.Bytes, part.Records = string(k.key), 0, Selection{}
+			k.groups[part.Key] = id
+			k.spans = append(k.spans, part)
+		}
+		k.ids = append(k.ids, id)
+		k.spans[id].Bytes += len(r.Wire)
+		k.spans[id].Records.to++
+	}
+	if len(k.spans) == 1 {
+		k.spans[0].Records, k.spans[0].Bytes = s.Records, s.Bytes
+		return k.spans
+	}
+	k.spread(s.Records)
+	return k.spans
+}
+
+// spread lays the index list out by span, each span's part in ascending order.
+func (k *cutter) spread(all Selection) {
+	index := make([]uint32, all.Len())
+	from := uint32(0)
+	for i := range k.spans {
+		n := k.spans[i].Records.to
+		k.spans[i].Records = Selection{list: index, from: from, to: from}
+		from += n
+	}
+	for place, id := range k.ids {
+		sel := &k.spans[id].Records
+		index[sel.to] = uint32(all.At(place))
+		sel.to++
+	}
+}
+
+func (k *cutter) intern(key []byte) string {
+	if string(key) != k.last {
+		k.last = string(key)
+	}
+	return k.last
+}

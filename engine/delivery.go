@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// lookAhead is how many spans a delivery loop reads ahead of what flies. It counts positions, not bytes: what waits is
+// metadata.
+const lookAhead = 1 << 16
+
+// A delivery is one output's loop. It owns the scheduler, the retries, the parked keys and the goroutines of its writes;
+// nothing that happens to one output is felt by another.
+type delivery struct {
+	OutputOptions
+	engine *Engine
+	index  int
+	share  *Meter
+	dead   *delivery // its dead-letter output; nil
+	cursor Cursor
+	cutter cutter
+
+	// dropOldest: see OutputOptions.DropOldest.
+	dropOldest bool
+
+	box  mailbox
+	idle atomic.Bool // it has nothing to do: an append need not gather for it. Used up by one append.
+
+	flights context.Context // of the writes
+	cancel  context.CancelFunc
+	abandon chan struct{} // closed when Close waits no longer
+	done    chan struct{} // closed when the loop has ended
+
+	// The loop alone touches what follows.
+	airborne               int
+	parked                 map[string]*parking
+	draining               bool
+	dropped                map[string]int64 // records by reason, not yet told
+	toldDrops, toldFailure time.Time
+
+	books *books
+}
+
+func newDelivery(e *Engine, index int, o OutputOptions) *delivery {
+	d := &delivery{
+		OutputOptions: o, engine: e, index: index, share: NewMeter(o.Share), dropOldest: o.DropOldest,
+		box: mailbox{bell: newBell(e.mute)}, cutter: newCutter(o.Output), parked: map[string]*parking{}, dropped: map[string]int64{},
+		abandon: make(chan struct{}), done: make(chan struct{}),
+		books: newBooks(o.Name),
+	}
+	d.flights, d.cancel = context.WithCancel(context.Background())
+	return d
+}
+
+func (d *delivery) start() { go d.run() }
+
+// run is the loop. Each round it takes its mail, reads ahead, and lets fly what may.
+func (d *delivery) run() {
+	defer close(d.done)
+	timer := time.NewTimer(maxWait)
+	defer timer.Stop()
+	for {
+		timer.Reset(d.round(time.Now()))
+		if d.flights.Err() != nil && d.airborne == 0 {
+			return
+		}
+		select {
+		case <-d.cursor.Wake():
+		case <-d.box.bell.c:
+		case <-timer.C:
+		case <-d.stopping():
+		case <-d.abandon:
+			return
+		}
+	}
+}
+
+// stopping ends the wait when the engine closes; once that is known, only landings matter.
+func (d *delivery) stopping() <-chan struct{} {
+	if d.flights.Err() != nil {
+		return nil
+	}
+	return d.flights.Done()
+}
+
+// round does what there is to do and says how long until there may be more. The mail is taken before reading and read after
+// it: a stream was hurried after its chunks were appended, so those are in the scheduler when it is told.
+func (d *delivery) round(now time.Time) time.Duration {
+	m := d.box.take()
+	for _, l := range m.landed {
+		d.land(now, l)
+	}
+	if d.flights.Err() != nil {
+		return maxWait
+	}
+	d.read(now)
+	d.accept(now, m.dead)
+	for s := range m.hurried {
+		d.Scheduler.Hurry(now, s)
+	}
+	if m.drain {
+		d.draining = true
+		d.Scheduler.Drain(now)
+	}
+	d.evict(now)
+	wait := d.launch(now)
+	d.settleIdle()
+	d.reportDrops(now)
+	return wait
+}
+
+// read cuts what the cursor has into spans.
+func (d *delivery) read(now time.Time) {
+	for d.Scheduler.Waiting() < lookAhead || d.overShare() {
+		pos, c, ok := d.cursor.Next()
+		if !ok {
+			return
+		}
+		d.books.owe(c.Stream, int64(c.Count))
+		for _, s := range d.cutter.cut(d.cursor, pos, c) {
+			d.add(now, s)
+		}
+		c.Release()
+	}
+}
+
+// add gives a span to the scheduler, or to the dead letters while its key is parked for too long.
+func (d *delivery) add(now time.Time, s Span) {
+	if p := d.parked[s.Key]; p != nil && p.diverts(now) {
+		d.reject([]Span{s}, p.deadLetter(now))
+		return
+	}
+	d.Scheduler.Add(now, s)
+}
+
+// accept takes the dead letters of other outputs.
+func (d *delivery) accept(now time.Time, dead []Span) {
+	for _, s := range dead {
+		c, err := s.Cursor.Load(d.flights, s.Pos)
+		if err != nil { // only a buffer that was closed under us
+			d.engine.log.Error("load dead letter", "output", d.Name, "stream", s.Stream.ID, "err", err)
+			continue
+		}
+		for _, s := range d.cutter.recut(s, c) {
+			d.Scheduler.Add(now, s)
+		}
+		c.Release()
+	}
+}
+
+// launch lets fly what the scheduler says.
+func (d *delivery) launch(now time.Time) time.Duration {
+	for {
+		b, wait := d.Scheduler.Next(now)
+		if b == nil {
+			if wait < 0 || wait > maxWait {
+				wait = maxWait
+			}
+			return wait
+		}
+		d.fly(now, b)
+	}
+}
+
+// settleIdle says whether the next append may come at once: nothing waits, backs off or lingers, and a slot is free.
+func (d *delivery) settleIdle() {
+	flying, limit := d.Scheduler.InFlight()
+	waiting := d.Scheduler.Waiting()
+	d.idle.Store(d.Linger == 0 && waiting == 0 && flying < limit)
+	d.books.state(flying, limit, waiting, len(d.parked))
+}
+
+func (d *delivery) overShare() bool { return d.dropOldest && d.share.Free() < 0 }
+
+// evict drops the oldest of what waits while the output is over its share, if it is one that drops.
+func (d *delivery) evict(now time.Time) {
+	for d.overShare() {
+		s, ok := d.Scheduler.Evict(now)
+		if !ok {
+			return
+		}
+		d.drop([]Span{s}, "drop_oldest")
+	}
+}
+
+// wait waits for the loop, then closes the output. It gives up when ctx ends, and says which write has not returned: its
+// output stays open.
+func (d *delivery) wait(ctx context.Context) error {
+	select {
+	case <-d.done:
+	case <-ctx.Done():
+		close(d.abandon)
+		<-d.done
+		return fmt.Errorf("output %q: %d writes have not returned: %w", d.Name, d.airborne, ctx.Err())
+	}
+	if c, ok := d.Output.(interface{ Close() error }); ok {
+		if err := c.Close(); err != nil {
+			return fmt.Errorf("output %q: close: %w", d.Name, err)
+		}
+	}
+	return nil
+}
+
+// undelivered is told after the loop has ended.
+func (d *delivery) undelivered() []Undelivered {
+	for {
+		_, c, ok := d.cursor.Next()
+		if !ok {
+			return d.books.owed()
+		}
+		d.books.owe(c.Stream, int64(c.Count))
+		c.Release()
+	}
+}

@@ -1,0 +1,195 @@
+package enginetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+// TestScheduler checks that a scheduler keeps the contract of engine.Scheduler. perKey says that at most one batch of a key
+// may fly, and in order. new makes an empty scheduler that lets inFlight batches fly to begin with; one that always lets
+// just one fly may ignore it, and is spared the cases that need more.
+func TestScheduler(t *testing.T, perKey bool, new func(limits engine.BatchLimits, inFlight int) engine.Scheduler) {
+	for _, c := range schedulerCases {
+		if (c.order == keepsOrder && !perKey) || (c.order == givesUpOrder && perKey) {
+			continue
+		}
+		limits := engine.BatchLimits{MaxRecords: 10, MaxBytes: 1000, Linger: time.Second}
+		if c.limits != nil {
+			limits = *c.limits
+		}
+		slots := max(c.slots, 1)
+		s := new(limits, slots)
+		if _, limit := s.InFlight(); limit < slots {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) { c.run(newSchedulerBench(t, s)) })
+	}
+	t.Run("model", func(t *testing.T) { testSchedulerModel(t, perKey, new) })
+}
+
+// A schedulerCase is one sentence of the contract. Where limits is nil a batch has up to 10 records and 1000 bytes, and
+// lingers for a second; a record of the bench has 10 bytes.
+type schedulerCase struct {
+	name   string
+	order  schedulerOrder
+	limits *engine.BatchLimits
+	slots  int // batches that must be able to fly; 0: one
+	run    func(b *schedulerBench)
+}
+
+// A schedulerOrder says which schedulers a case is for.
+type schedulerOrder int
+
+const (
+	anyOrder schedulerOrder = iota
+	keepsOrder
+	givesUpOrder
+)
+
+// A schedulerBench is a scheduler on the bench, with a clock that the case moves. Spans are numbered from 1.
+type schedulerBench struct {
+	engine.Scheduler
+	t      testing.TB
+	now    time.Time
+	stream *engine.Stream // of spans where nothing else is said
+	last   engine.Pos
+}
+
+func newSchedulerBench(t testing.TB, s engine.Scheduler) *schedulerBench {
+	return &schedulerBench{Scheduler: s, t: t, now: time.Unix(0, 0), stream: &engine.Stream{ID: "s"}}
+}
+
+// pass lets time pass.
+func (b *schedulerBench) pass(d time.Duration) { b.now = b.now.Add(d) }
+
+// in is that time from now.
+func (b *schedulerBench) in(d time.Duration) time.Time { return b.now.Add(d) }
+
+// add adds a span of so many records that arrived now, changed as told.
+func (b *schedulerBench) add(key string, records int, change ...func(*engine.Span)) {
+	b.last++
+	s := engine.Span{
+		Pos:     b.last,
+		Stream:  b.stream,
+		Key:     key,
+		Records: engine.SelectRange(0, records),
+		Bytes:   10 * records,
+		Arrived: b.now,
+	}
+	for _, f := range change {
+		f(&s)
+	}
+	b.Add(b.now, s)
+}
+
+func isUrgent(s *engine.Span) { s.Urgent = true }
+
+func weighing(n int) func(*engine.Span) { return func(s *engine.Span) { s.Bytes = n } }
+
+func ofStream(stream *engine.Stream) func(*engine.Span) {
+	return func(s *engine.Span) { s.Stream = stream }
+}
+
+// arrivedAgo makes the span one that arrived so long before now.
+func arrivedAgo(d time.Duration) func(*engine.Span) {
+	return func(s *engine.Span) { s.Arrived = s.Arrived.Add(-d) }
+}
+
+// flies checks that a batch flies now and what it carries, such as "a: 1[0:10] 2[0:3]".
+func (b *schedulerBench) flies(want string) *engine.Batch {
+	b.t.Helper()
+	batch, wait := b.Next(b.now)
+	if batch == nil {
+		b.t.Fatalf("nothing flies for %v, want %q", wait, want)
+	}
+	if got := batch.Key + ": " + describeSpans(batch.Spans); got != want {
+		b.t.Fatalf("flies %q, want %q", got, want)
+	}
+	return batch
+}
+
+// flows checks that batch after batch flies now, each when the one before it is done.
+func (b *schedulerBench) flows(want ...string) {
+	b.t.Helper()
+	for _, w := range want {
+		b.done(b.flies(w))
+	}
+}
+
+func describeSpans(spans []engine.Span) string {
+	words := make([]string, len(spans))
+	for i, s := range spans {
+		from := s.Records.At(0)
+		words[i] = fmt.Sprintf("%d[%d:%d]", s.Pos, from, from+s.Records.Len())
+	}
+	return strings.Join(words, " ")
+}
+
+// waits checks that nothing flies now and that it is worth asking again after that time.
+func (b *schedulerBench) waits(want time.Duration) {
+	b.t.Helper()
+	if batch, wait := b.Next(b.now); batch != nil {
+		b.t.Fatalf("flies %s: %s, want none for %v", batch.Key, describeSpans(batch.Spans), want)
+	} else if wait != want {
+		b.t.Fatalf("nothing flies for %v, want %v", wait, want)
+	}
+}
+
+// rests checks that nothing flies until something is added or done.
+func (b *schedulerBench) rests() {
+	b.t.Helper()
+	if batch, wait := b.Next(b.now); batch != nil {
+		b.t.Fatalf("flies %s: %s, want none", batch.Key, describeSpans(batch.Spans))
+	} else if wait >= 0 {
+		b.t.Fatalf("nothing flies for %v, want until Add or Done", wait)
+	}
+}
+
+// done says that the batch was delivered.
+func (b *schedulerBench) done(batch *engine.Batch) { b.back(batch, engine.Result{}) }
+
+// fails says that the batch was not delivered and is due again after that time.
+func (b *schedulerBench) fails(batch *engine.Batch, after time.Duration) {
+	batch.NotBefore = b.in(after)
+	b.back(batch, engine.Result{Rest: []*engine.Batch{batch}})
+}
+
+func (b *schedulerBench) back(batch *engine.Batch, r engine.Result) {
+	r.Latency = 10 * time.Millisecond
+	b.Done(b.now, batch, r)
+}
+
+// evicts checks which span is evicted, such as "a: 1[0:10]".
+func (b *schedulerBench) evicts(want string) {
+	b.t.Helper()
+	s, ok := b.Evict(b.now)
+	if !ok {
+		b.t.Fatalf("evicts none, want %q", want)
+	}
+	if got := s.Key + ": " + describeSpans([]engine.Span{s}); got != want {
+		b.t.Fatalf("evicts %q, want %q", got, want)
+	}
+}
+
+// takes checks what is taken of a key, such as "1[0:10] 2[0:3]".
+func (b *schedulerBench) takes(key, want string) {
+	b.t.Helper()
+	if got := describeSpans(b.Take(b.now, key)); got != want {
+		b.t.Fatalf("takes %q of key %q, want %q", got, key, want)
+	}
+}
+
+// counts checks how many spans wait and how many batches fly.
+func (b *schedulerBench) counts(waiting, flying int) {
+	b.t.Helper()
+	if got := b.Waiting(); got != waiting {
+		b.t.Fatalf("%d spans wait, want %d", got, waiting)
+	}
+	if got, _ := b.InFlight(); got != flying {
+		b.t.Fatalf("%d batches fly, want %d", got, flying)
+	}
+}

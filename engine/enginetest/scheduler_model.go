@@ -1,0 +1,501 @@
+package enginetest
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+// testSchedulerModel drives the scheduler at random beside a model that keeps everything in plain lists and looks at all
+// of it every time.
+func testSchedulerModel(t *testing.T, perKey bool, new func(engine.BatchLimits, int) engine.Scheduler) {
+	rapid.Check(t, func(t *rapid.T) {
+		limits := engine.BatchLimits{
+			MaxRecords: rapid.SampledFrom([]int{0, 1, 10}).Draw(t, "max records"),
+			MaxBytes:   rapid.SampledFrom([]int{0, 100, 250}).Draw(t, "max bytes"),
+			Linger:     rapid.SampledFrom([]time.Duration{0, 5, 100}).Draw(t, "linger"),
+		}
+		m := &schedulerModel{
+			Scheduler: new(limits, rapid.IntRange(1, 5).Draw(t, "in flight")),
+			perKey:    perKey,
+			limits:    limits,
+			now:       time.Unix(0, 0),
+			lines:     make(map[string]*waitingLine),
+			gone:      make(map[spanRecord]bool),
+		}
+		for _, id := range []string{"x", "y", "z"} {
+			m.streams = append(m.streams, &engine.Stream{ID: id})
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"":        m.check,
+			"add":     m.add,
+			"add two": func(t *rapid.T) { m.add(t); m.add(t) },
+			"next":    func(t *rapid.T) { m.next(t) },
+			"fill":    func(t *rapid.T) { m.fill(t) },
+			"done":    m.done,
+			"pass":    m.pass,
+			"wait":    m.wait,
+			"hurry":   m.hurry,
+			"urgent":  m.toggle,
+			"evict":   m.evict,
+			"take":    m.take,
+			"drain":   m.drain,
+		})
+		m.finish(t)
+	})
+}
+
+// A schedulerModel is what a scheduler should know.
+type schedulerModel struct {
+	engine.Scheduler
+	perKey  bool
+	limits  engine.BatchLimits
+	streams []*engine.Stream
+
+	now     time.Time
+	cool    time.Time
+	lines   map[string]*waitingLine
+	flights []*engine.Batch
+	added   int // records
+	last    engine.Pos
+	gone    map[spanRecord]bool // delivered, evicted or taken
+}
+
+type spanRecord struct {
+	pos   engine.Pos
+	index int
+}
+
+// A waitingLine is what one key has waiting.
+type waitingLine struct {
+	rests  []frozenRest
+	spans  []engine.Span // Urgent is set on all that need not linger
+	flying int
+}
+
+// A frozenRest is a batch that came back, with what it carried then.
+type frozenRest struct {
+	*engine.Batch
+	spans []engine.Span
+}
+
+// modelKeys are all keys of a model, in the order in which it looks at them.
+var modelKeys = []string{"", "a", "b", "c"}
+
+func (m *schedulerModel) line(key string) *waitingLine {
+	if m.lines[key] == nil {
+		m.lines[key] = &waitingLine{}
+	}
+	return m.lines[key]
+}
+
+func (m *schedulerModel) add(t *rapid.T) {
+	m.last++
+	records := rapid.IntRange(1, 25).Draw(t, "records")
+	s := engine.Span{
+		Pos:     m.last,
+		Stream:  rapid.SampledFrom(m.streams).Draw(t, "stream"),
+		Key:     rapid.SampledFrom(modelKeys).Draw(t, "key"),
+		Records: engine.SelectRange(0, records),
+		Bytes:   records * rapid.IntRange(1, 60).Draw(t, "bytes each"),
+		Arrived: m.now.Add(-time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 3, 50, 500}).Draw(t, "age"))),
+		Urgent:  rapid.IntRange(0, 9).Draw(t, "urgent") == 0,
+	}
+	m.added += records
+	m.Add(m.now, s)
+
+	l := m.line(s.Key)
+	l.spans = append(l.spans, s)
+	if s.Urgent || s.Stream.Urgent() {
+		l.hurry(len(l.spans))
+	}
+}
+
+// hurry makes the first n spans of the line urgent.
+func (l *waitingLine) hurry(n int) {
+	for i := range n {
+		l.spans[i].Urgent = true
+	}
+}
+
+func (m *schedulerModel) hurry(t *rapid.T) {
+	s := rapid.SampledFrom(m.streams).Draw(t, "stream")
+	m.Hurry(m.now, s)
+	for _, l := range m.lines {
+		for i := range l.spans {
+			if l.spans[i].Stream == s {
+				l.hurry(i + 1)
+			}
+		}
+	}
+}
+
+func (m *schedulerModel) toggle(t *rapid.T) {
+	s := rapid.SampledFrom(m.streams).Draw(t, "stream")
+	s.SetUrgent(!s.Urgent())
+}
+
+func (m *schedulerModel) drain(t *rapid.T) {
+	if rapid.IntRange(0, 9).Draw(t, "drain") > 0 {
+		return
+	}
+	m.Drain(m.now)
+	m.limits.Linger = 0
+	m.cool = time.Time{}
+	for _, l := range m.lines {
+		for _, r := range l.rests {
+			r.NotBefore = time.Time{}
+		}
+	}
+}
+
+// A batchChoice is a batch that may fly, now or later.
+type batchChoice struct {
+	key     string
+	due     time.Time
+	arrived time.Time
+	rest    *engine.Batch // nil: of what waits
+}
+
+// choices are all batches that could be next of their keys.
+func (m *schedulerModel) choices() []batchChoice {
+	var all []batchChoice
+	for _, key := range modelKeys {
+		l := m.line(key)
+		if m.perKey && l.flying > 0 {
+			continue
+		}
+		rests := l.rests
+		if m.perKey && len(rests) > 0 {
+			all = append(all, batchChoice{key, rests[0].NotBefore, rests[0].Arrived, rests[0].Batch})
+			continue
+		}
+		for _, r := range rests {
+			all = append(all, batchChoice{key, r.NotBefore, r.Arrived, r.Batch})
+		}
+		if len(l.spans) > 0 {
+			all = append(all, batchChoice{key, m.due(l), oldestArrival(l.spans), nil})
+		}
+	}
+	return all
+}
+
+func oldestArrival(spans []engine.Span) time.Time {
+	return slices.MinFunc(spans, func(a, b engine.Span) int { return a.Arrived.Compare(b.Arrived) }).Arrived
+}
+
+// due is when what waits in the line may fly: in the past when that does not depend on time.
+func (m *schedulerModel) due(l *waitingLine) time.Time {
+	records, size := 0, 0
+	for _, s := range l.spans {
+		records += s.Records.Len()
+		size += s.Bytes
+	}
+	if l.spans[0].Urgent || records >= orUnbounded(m.limits.MaxRecords) || size >= orUnbounded(m.limits.MaxBytes) {
+		return time.Time{}
+	}
+	return oldestArrival(l.spans).Add(m.limits.Linger)
+}
+
+func orUnbounded(n int) int {
+	if n == 0 {
+		return math.MaxInt
+	}
+	return n
+}
+
+// next asks what flies next, compares, and gives it, or how long to wait.
+func (m *schedulerModel) next(t *rapid.T) (*engine.Batch, time.Duration) {
+	all := m.choices()
+	flying, limit := m.InFlight()
+	if flying != len(m.flights) || limit < 1 {
+		t.Fatalf("InFlight says %d of %d, want %d of at least 1", flying, limit, len(m.flights))
+	}
+	free := flying < limit
+	want := time.Duration(-1) // how long until something may fly
+	if free && len(all) > 0 {
+		first := slices.MinFunc(all, func(a, b batchChoice) int { return a.due.Compare(b.due) }).due
+		want = max(laterOf(first, m.cool).Sub(m.now), 0)
+	}
+	b, wait := m.Next(m.now)
+	switch {
+	case b == nil && want == 0:
+		t.Fatalf("nothing flies for %v, though something may: %v", wait, all)
+	case b == nil && want < 0 && wait >= 0, b == nil && want > 0 && wait != want:
+		t.Fatalf("nothing flies for %v, want %v", wait, want)
+	case b != nil && want != 0:
+		t.Fatalf("key %q: %s flies, want none for %v", b.Key, describeSpans(b.Spans), want)
+	case b != nil:
+		m.flew(t, b, all)
+	}
+	return b, wait
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// flew checks a batch that flies against what might have been chosen, and takes it out of the model.
+func (m *schedulerModel) flew(t *rapid.T, b *engine.Batch, all []batchChoice) {
+	l := m.line(b.Key)
+	rest := slices.IndexFunc(l.rests, func(f frozenRest) bool { return f.Batch == b })
+	chosen := slices.IndexFunc(all, func(c batchChoice) bool {
+		return c.key == b.Key && (c.rest == b || c.rest == nil && rest < 0)
+	})
+	if chosen < 0 || all[chosen].due.After(m.now) {
+		t.Fatalf("key %q: %s flies out of turn", b.Key, describeSpans(b.Spans))
+	}
+	for _, c := range all {
+		if m.perKey && !c.due.After(m.now) && c.arrived.Before(all[chosen].arrived) {
+			t.Fatalf("key %q flies with what arrived %v before key %q", b.Key, all[chosen].arrived, c.key)
+		}
+	}
+	if rest >= 0 {
+		if got, want := describeSpans(b.Spans), describeSpans(l.rests[rest].spans); got != want {
+			t.Fatalf("the rest of key %q carries %q, want %q", b.Key, got, want)
+		}
+		l.rests = slices.Delete(l.rests, rest, rest+1)
+	} else {
+		m.cut(t, l, b)
+	}
+	l.flying++
+	m.flights = append(m.flights, b)
+}
+
+// cut checks that a new batch is the first of what waits, and as much of it as fits.
+func (m *schedulerModel) cut(t *rapid.T, l *waitingLine, b *engine.Batch) {
+	arrived := oldestArrival(b.Spans)
+	records, size, split := 0, 0, false
+	for _, s := range b.Spans {
+		if len(l.spans) == 0 || split {
+			t.Fatalf("key %q: %s is more than what waits", b.Key, describeSpans(b.Spans))
+		}
+		head := l.spans[0]
+		if n := s.Records.Len(); n > 0 && n < head.Records.Len() {
+			split = true
+			l.spans[0] = head.Split(n)
+		} else {
+			l.spans = l.spans[1:]
+		}
+		if s.Pos != head.Pos || s.Key != b.Key || s.Stream != head.Stream || s.Bytes != head.Bytes ||
+			describeSpans([]engine.Span{s}) != describeSpans([]engine.Span{head}) {
+			t.Fatalf("a batch of key %q carries %+v, want %+v", b.Key, s, head)
+		}
+		records += s.Records.Len()
+		size += s.Bytes
+	}
+	if b.Records != records || b.Bytes != size || !b.Arrived.Equal(arrived) {
+		t.Fatalf("a batch says %d records, %d bytes, arrived %v; it has %d, %d, %v",
+			b.Records, b.Bytes, b.Arrived, records, size, arrived)
+	}
+	maxRecords, maxBytes := orUnbounded(m.limits.MaxRecords), orUnbounded(m.limits.MaxBytes)
+	if records == 0 || records > maxRecords || size > maxBytes && records > 1 {
+		t.Fatalf("a batch has %d records of %d, %d bytes of %d", records, maxRecords, size, maxBytes)
+	}
+	if len(l.spans) == 0 || records == maxRecords || split && len(b.Spans) == 1 {
+		return
+	}
+	if split || size+l.spans[0].Bytes <= maxBytes && records+l.spans[0].Records.Len() <= maxRecords {
+		t.Fatalf("a batch of key %q has %d records and %d bytes, and more would fit", b.Key, records, size)
+	}
+}
+
+func (m *schedulerModel) fill(t *rapid.T) {
+	for {
+		if b, _ := m.next(t); b == nil {
+			return
+		}
+	}
+}
+
+func (m *schedulerModel) done(t *rapid.T) {
+	if len(m.flights) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(m.flights)-1).Draw(t, "flight")
+	b := m.flights[i]
+	m.flights = slices.Delete(m.flights, i, i+1)
+	r := engine.Result{
+		Latency:  time.Duration(rapid.IntRange(1, 100).Draw(t, "latency")) * time.Millisecond,
+		Pushback: rapid.IntRange(0, 9).Draw(t, "push-back") == 0,
+	}
+	switch rapid.SampledFrom([]string{"delivered", "delivered", "failed", "partial"}).Draw(t, "result") {
+	case "delivered":
+		m.end(t, b.Spans)
+	case "failed":
+		r.Rest = []*engine.Batch{b}
+	case "partial":
+		r.Rest = m.partial(t, b)
+	}
+	for _, rest := range r.Rest {
+		rest.NotBefore = m.draw(t, "not before")
+	}
+	if rapid.IntRange(0, 9).Draw(t, "cools") == 0 {
+		r.Cool = m.draw(t, "cool")
+		m.cool = laterOf(m.cool, r.Cool)
+	}
+	l := m.line(b.Key)
+	l.flying--
+	rests := make([]frozenRest, len(r.Rest))
+	for i, rest := range r.Rest {
+		rests[i] = frozenRest{rest, slices.Clone(rest.Spans)}
+	}
+	l.rests = slices.Concat(rests, l.rests)
+	m.Done(m.now, b, r)
+}
+
+// partial delivers some of the batch and cuts the rest into up to two.
+func (m *schedulerModel) partial(t *rapid.T, b *engine.Batch) []*engine.Batch {
+	var rests []*engine.Batch
+	var spans []engine.Span
+	for _, s := range b.Spans {
+		if n := s.Records.Len(); n > 1 && rapid.Bool().Draw(t, "split") {
+			head := s
+			s = head.Split(rapid.IntRange(1, n-1).Draw(t, "at"))
+			m.end(t, []engine.Span{head})
+		}
+		spans = append(spans, s)
+		if len(rests) == 0 && rapid.Bool().Draw(t, "cut") {
+			rests = append(rests, engine.NewBatch(spans...))
+			spans = nil
+		}
+	}
+	if len(spans) > 0 {
+		rests = append(rests, engine.NewBatch(spans...))
+	}
+	return rests
+}
+
+// draw is no time, or one up to a while from now.
+func (m *schedulerModel) draw(t *rapid.T, label string) time.Time {
+	if d := rapid.IntRange(-1, 50).Draw(t, label); d >= 0 {
+		return m.now.Add(time.Duration(d))
+	}
+	return time.Time{}
+}
+
+// end notes that records are done with: delivered, evicted or taken.
+func (m *schedulerModel) end(t *rapid.T, spans []engine.Span) {
+	for _, s := range spans {
+		for i := range s.Records.All() {
+			id := spanRecord{s.Pos, i}
+			if m.gone[id] {
+				t.Fatalf("record %d of span %d came twice", i, s.Pos)
+			}
+			m.gone[id] = true
+		}
+	}
+}
+
+func (m *schedulerModel) pass(t *rapid.T) {
+	m.now = m.now.Add(time.Duration(rapid.IntRange(0, 60).Draw(t, "pass")))
+}
+
+// wait passes exactly the time that Next says.
+func (m *schedulerModel) wait(t *rapid.T) {
+	if b, wait := m.next(t); b == nil && wait > 0 {
+		m.now = m.now.Add(wait)
+		if b, wait := m.next(t); b == nil {
+			t.Fatalf("nothing flies after the wait, for %v", wait)
+		}
+	}
+}
+
+func (m *schedulerModel) evict(t *rapid.T) {
+	if rapid.IntRange(0, 2).Draw(t, "evict") > 0 {
+		return
+	}
+	s, ok := m.Evict(m.now)
+	if !ok {
+		for key, l := range m.lines {
+			if len(l.spans) > 0 {
+				t.Fatalf("evicts none, though %s waits under key %q", describeSpans(l.spans), key)
+			}
+		}
+		return
+	}
+	l := m.line(s.Key)
+	if len(l.spans) == 0 || describeSpans(l.spans[:1]) != describeSpans([]engine.Span{s}) {
+		t.Fatalf("evicts %s of key %q, want the first of %s", describeSpans([]engine.Span{s}), s.Key, describeSpans(l.spans))
+	}
+	for key, other := range m.lines {
+		if len(other.spans) > 0 && oldestArrival(other.spans).Before(oldestArrival(l.spans)) {
+			t.Fatalf("evicts from key %q, though key %q is older", s.Key, key)
+		}
+	}
+	l.spans = l.spans[1:]
+	m.end(t, []engine.Span{s})
+}
+
+func (m *schedulerModel) take(t *rapid.T) {
+	if rapid.IntRange(0, 4).Draw(t, "take") > 0 {
+		return
+	}
+	key := rapid.SampledFrom(modelKeys).Draw(t, "key")
+	l := m.line(key)
+	var want []engine.Span
+	for _, r := range l.rests {
+		want = append(want, r.spans...)
+	}
+	attempted := len(want)
+	want = append(want, l.spans...)
+	got := m.Take(m.now, key)
+	inOrder := describeSpans(got) == describeSpans(want)
+	if !m.perKey && len(got) == len(want) { // what was attempted has no order
+		inOrder = describeSpans(got[attempted:]) == describeSpans(want[attempted:])
+	}
+	if !inOrder {
+		t.Fatalf("takes %q of key %q, want %q", describeSpans(got), key, describeSpans(want))
+	}
+	l.rests, l.spans = nil, nil
+	m.end(t, got)
+}
+
+// check compares what the scheduler says of itself.
+func (m *schedulerModel) check(t *rapid.T) {
+	waiting := 0
+	for _, l := range m.lines {
+		waiting += len(l.spans)
+		for _, r := range l.rests {
+			waiting += len(r.spans)
+		}
+	}
+	if got := m.Waiting(); got != waiting {
+		t.Fatalf("%d spans wait, want %d", got, waiting)
+	}
+	if got, limit := m.InFlight(); got != len(m.flights) || limit < 1 {
+		t.Fatalf("%d of %d batches fly, want %d of at least 1", got, limit, len(m.flights))
+	}
+}
+
+// finish delivers all that is left, and checks that it was all.
+func (m *schedulerModel) finish(t *rapid.T) {
+	for {
+		b, wait := m.next(t)
+		switch {
+		case b != nil:
+		case len(m.flights) > 0:
+			b, m.flights = m.flights[0], m.flights[1:]
+			m.end(t, b.Spans)
+			m.line(b.Key).flying--
+			m.Done(m.now, b, engine.Result{})
+		case wait > 0:
+			m.now = m.now.Add(wait)
+		case m.Waiting() > 0:
+			t.Fatalf("%d spans wait for ever", m.Waiting())
+		default:
+			if len(m.gone) != m.added {
+				t.Fatalf("%d records came out, want %d", len(m.gone), m.added)
+			}
+			return
+		}
+	}
+}

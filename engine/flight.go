@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// A landing is a Write that has returned.
+type landing struct {
+	batch    *Batch
+	err      error
+	latency  time.Duration
+	panicked bool
+}
+
+// fly starts a batch's Write on a goroutine of its own. The loop waits for its landing.
+func (d *delivery) fly(now time.Time, b *Batch) {
+	b.Attempt++
+	if b.First.IsZero() {
+		b.First = now
+	}
+	deadline := now.Add(d.FlushTimeout)
+	d.airborne++
+	d.books.takeOff(now, deadline, b)
+	go func() {
+		ctx, cancel := context.WithDeadline(d.flights, deadline)
+		defer cancel()
+		d.box.land(d.write(ctx, b))
+	}()
+}
+
+// write pins the batch's chunks for as long as the output has them, however long that is.
+func (d *delivery) write(ctx context.Context, b *Batch) *landing {
+	l := &landing{batch: b}
+	start := time.Now()
+	chunks, err := load(ctx, b.Spans)
+	if err != nil {
+		l.err = fmt.Errorf("load batch: %w", err)
+		return l
+	}
+	b.Pin(chunks)
+	l.err, l.panicked = d.attempt(ctx, b)
+	b.Pin(nil)
+	release(chunks)
+	l.latency = time.Since(start)
+	return l
+}
+
+// attempt calls the output; a panic there fails this batch and nothing else.
+func (d *delivery) attempt(ctx context.Context, b *Batch) (err error, panicked bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			d.engine.log.Error("output panicked", "output", d.Name, "panic", v, "stack", string(debug.Stack()))
+			err, panicked = fmt.Errorf("output panicked: %v", v), true
+		}
+	}()
+	return d.Output.Write(ctx, b), false
+}
+
+// load gives the chunks of spans, one a span. Spans of one chunk that follow each other share a reference.
+func load(ctx context.Context, spans []Span) ([]*Chunk, error) {
+	chunks := make([]*Chunk, 0, len(spans))
+	for i := range spans {
+		s := &spans[i]
+		if i > 0 && spans[i-1].Pos == s.Pos && spans[i-1].Cursor == s.Cursor {
+			chunks = append(chunks, chunks[i-1])
+			continue
+		}
+		c, err := s.Cursor.Load(ctx, s.Pos)
+		if err != nil {
+			release(chunks)
+			return nil, err
+		}
+		chunks = append(chunks, c)
+	}
+	return chunks, nil
+}
+
+func release(chunks []*Chunk) {
+	for i, c := range chunks {
+		if i == 0 || chunks[i-1] != c {
+			c.Release()
+		}
+	}
+}

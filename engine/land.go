@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"slices"
+	"time"
+)
+
+// land books a Write that has returned and says what becomes of its records.
+func (d *delivery) land(now time.Time, l *landing) {
+	b := l.batch
+	d.airborne--
+	v := d.Retry.judge(now, l)
+	d.books.touchDown(now, l, v.result)
+	d.report(now, l, v)
+	for _, r := range v.delivered {
+		d.finish(b.slice(r), "delivered", "")
+	}
+	for _, r := range v.rejected {
+		d.reject(b.slice(r.Range), DeadLetter{
+			Reason: r.Reason, Message: r.Message, Attempts: b.Attempt, First: b.First, Last: now,
+		})
+	}
+	rest := d.rest(now, b, v)
+	if d.park(now, b.Key, v, l) {
+		rest = d.divert(now, rest)
+	}
+	result := Result{Rest: rest, Latency: l.latency, Pushback: v.pushback}
+	if v.cool > 0 {
+		result.Cool = now.Add(v.cool)
+	}
+	d.Scheduler.Done(now, b, result)
+	if p := d.parked[b.Key]; p != nil && p.diverting {
+		d.reject(d.Scheduler.Take(now, b.Key), p.deadLetter(now))
+	}
+	d.engine.reviews.poke()
+	d.engine.quiet.ring()
+}
+
+// rest makes the batches that are tried again. The whole batch is tried as it is; it is frozen.
+func (d *delivery) rest(now time.Time, b *Batch, v verdict) []*Batch {
+	wait := v.wait
+	if d.draining {
+		wait = min(wait, drainBackoff)
+	}
+	var rest []*Batch
+	for _, r := range v.rest {
+		part := b
+		if r.From != 0 || r.To != b.Records {
+			part = NewBatch(b.slice(r)...)
+			part.Attempt, part.First, part.flight = b.Attempt, b.First, b.flight
+		}
+		if v.fresh {
+			part.Attempt = 0
+		}
+		part.NotBefore = time.Time{}
+		if wait > 0 {
+			part.NotBefore = now.Add(wait)
+		}
+		rest = append(rest, part)
+	}
+	return rest
+}
+
+// finish tells the cursors that spans are done, and the books how.
+func (d *delivery) finish(spans []Span, result, reason string) {
+	for len(spans) > 0 {
+		n := 1
+		for n < len(spans) && spans[n].Cursor == spans[0].Cursor && sameEnd(&spans[n], &spans[0]) {
+			n++
+		}
+		d.finishRun(spans[:n], DoneLabel{Result: result, Reason: reason})
+		spans = spans[n:]
+	}
+}
+
+// finishRun books spans of one cursor that end in one way. A dead letter is booked where it comes from: safe, it counts as
+// dead-lettered with the reason it had there.
+func (d *delivery) finishRun(spans []Span, label DoneLabel) {
+	origin := d
+	if dead := spans[0].Dead; dead != nil {
+		origin = d.engine.output(dead.Output)
+		if label.Result == "delivered" {
+			label = DoneLabel{Result: "dead_lettered", Reason: dead.Reason}
+		}
+	}
+	parts := make([]Part, len(spans))
+	for i := range spans {
+		parts[i] = Part{Pos: spans[i].Pos, Records: spans[i].Records}
+	}
+	origin.books.finish(spans, label)
+	if err := spans[0].Cursor.Done(parts); err != nil {
+		d.engine.log.Error("finish batch", "output", origin.Name, "err", err)
+	}
+}
+
+func sameEnd(a, b *Span) bool {
+	if a.Dead == nil || b.Dead == nil {
+		return a.Dead == b.Dead
+	}
+	return a.Dead.Output == b.Dead.Output && a.Dead.Reason == b.Dead.Reason
+}
+
+// reject gives spans that the output will never take to the dead-letter output, or drops them where there is none.
+func (d *delivery) reject(spans []Span, why DeadLetter) {
+	if len(spans) == 0 {
+		return
+	}
+	if d.dead == nil {
+		d.drop(spans, why.Reason)
+		return
+	}
+	why.Output = d.Name
+	spans = slices.Clone(spans)
+	for i := range spans {
+		if spans[i].Dead == nil { // a dead letter that is refused again keeps its first reason
+			spans[i].Dead = &why
+		}
+	}
+	d.dead.box.bury(spans)
+}
+
+// drop loses spans, knowingly: it is counted with its reason, and told.
+func (d *delivery) drop(spans []Span, reason string) {
+	for i := range spans {
+		d.dropped[reason] += int64(spans[i].Records.Len())
+	}
+	d.finish(spans, "dropped", reason)
+}
+
+// slice gives the spans of some of the batch's records.
+func (b *Batch) slice(r Range) []Span {
+	if r.From == 0 && r.To == b.Records {
+		return b.Spans
+	}
+	var part []Span
+	at := 0
+	for i := range b.Spans {
+		s := b.Spans[i]
+		n := s.Records.Len()
+		from, to := max(r.From-at, 0), min(r.To-at, n)
+		at += n
+		if from >= to {
+			continue
+		}
+		if to < n {
+			s.Split(to)
+		}
+		if from > 0 {
+			s = s.Split(from)
+		}
+		part = append(part, s)
+	}
+	return part
+}

@@ -1,0 +1,103 @@
+package engine
+
+import "time"
+
+// effective is the stream's limit at this moment and what binds it. The caller holds the lock.
+func (in *intake) effective() (int64, Reason) {
+	e := in.engine
+	h := headroom{
+		stream:     e.limits.Stream,
+		engineFree: e.free(),
+		tenant:     in.tenant.Limit(),
+		tenantUsed: in.tenant.Used(),
+		shareFree:  e.limits.Engine,
+	}
+	for i := range in.outputs.All() {
+		if d := e.outputs[i]; !d.dropOldest {
+			h.shareFree = min(h.shareFree, d.share.Free())
+		}
+	}
+	return h.effective()
+}
+
+// judge compares what is held with the limit, and pauses or resumes. The caller holds the lock.
+func (in *intake) judge() {
+	if in.state == StateDraining {
+		return
+	}
+	limit, reason := in.effective()
+	switch {
+	case in.state == StateActive && in.held >= limit:
+		in.pause(reason)
+	case in.state == StatePaused && float64(in.held) <= in.engine.limits.ResumeAt*float64(limit):
+		in.resume()
+	}
+}
+
+// pause tells the producer to stop, and lets what it has waiting go without linger: a limit smaller than a batch must not
+// turn into one batch per linger.
+func (in *intake) pause(reason Reason) {
+	in.state, in.reason, in.pausedAt = StatePaused, reason, time.Now()
+	in.engine.count.pauses[reason].Add(1)
+	in.engine.reviews.add(in)
+	in.hurry()
+	in.tell()
+}
+
+func (in *intake) resume() {
+	in.unpause()
+	in.state, in.reason = StateActive, ReasonNone
+	in.stream.SetUrgent(in.session != nil && in.session.halfClosed)
+	in.tell()
+}
+
+// unpause ends the books of a pause.
+func (in *intake) unpause() {
+	if in.state == StatePaused {
+		in.engine.count.pausedFor[in.reason].Add(int64(time.Since(in.pausedAt)))
+		in.engine.reviews.remove(in)
+	}
+}
+
+// drain is for good: the engine is going away.
+func (in *intake) drain() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.unpause()
+	in.state, in.reason = StateDraining, ReasonShutdown
+	if in.stream != nil {
+		in.hurry()
+	}
+	in.tell()
+}
+
+// hurry lets all that the stream has waiting, and all that comes until it is active again, fly without linger.
+func (in *intake) hurry() {
+	in.stream.SetUrgent(true)
+	in.seal(false)
+	in.post()
+}
+
+// post tells the stream's outputs that it is in a hurry.
+func (in *intake) post() {
+	for i := range in.outputs.All() {
+		in.engine.outputs[i].box.hurry(in.stream)
+	}
+}
+
+func (in *intake) tell() {
+	if in.session != nil {
+		in.session.changed.ring()
+		in.session.room.ring()
+	}
+}
+
+// review looks at a paused or blocked stream again after others released memory.
+func (in *intake) review() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.judge()
+	if in.session != nil {
+		in.session.room.ring()
+	}
+}

@@ -1,0 +1,115 @@
+package schedule
+
+import "github.com/sluicelog/sluice/engine"
+
+// A lane is what one key has waiting. What came back is in line before what was never attempted.
+type lane struct {
+	key     string
+	rests   heap[rest]
+	front   int64 // number of the first in the line of rests
+	spans   queue[waiting]
+	dips    queue[dip]
+	records int   // of spans
+	bytes   int   // of spans
+	urgent  int64 // spans up to this number do not linger
+	flying  int   // batches
+
+	ready, timed, oldest int // its place in each heap, from 1; 0: it is not there
+}
+
+// waiting is a span that was never attempted.
+type waiting struct {
+	engine.Span
+	number int64 // by order of Add, over all lanes
+	tie    *tie  // nil where it does not linger
+}
+
+// A rest is what is to be tried again of a batch, frozen.
+type rest struct {
+	*engine.Batch
+	number int64
+}
+
+// A dip is a waiting span that is older than the one before it. The oldest of a line is its first or one of its dips, so
+// where all came in order of age, as most do, there is nothing to keep. A dip that is not older than a later one is left
+// out, hence dips grow younger from first to last.
+type dip struct{ turn }
+
+func newLane() *lane { return &lane{} }
+
+// idle reports whether nothing waits and nothing flies.
+func (l *lane) idle() bool { return l.flying == 0 && l.rests.len() == 0 && l.spans.len() == 0 }
+
+// reset readies an idle lane for another key.
+func (l *lane) reset() { l.key, l.front, l.urgent = "", 0, 0 }
+
+// turn is by the oldest of what waits.
+func (l *lane) turn() turn {
+	first := l.spans.first()
+	t := turn{first.Arrived, first.number}
+	if l.dips.len() > 0 && l.dips.first().at.Before(t.at) {
+		t.at = l.dips.first().at
+	}
+	return t
+}
+
+func (l *lane) push(w waiting) {
+	if l.spans.len() > 0 && w.Arrived.Before(l.spans.last().Arrived) {
+		for l.dips.len() > 0 && !l.dips.last().at.Before(w.Arrived) {
+			l.dips.popLast()
+		}
+		l.dips.push(dip{turn{w.Arrived, w.number}})
+	}
+	l.spans.push(w)
+	l.records += w.Records.Len()
+	l.bytes += w.Bytes
+}
+
+func (l *lane) pop() waiting {
+	w := l.spans.pop()
+	l.records -= w.Records.Len()
+	l.bytes -= w.Bytes
+	if l.dips.len() > 0 && l.dips.first().number == w.number {
+		l.dips.pop()
+	}
+	return w
+}
+
+// split takes the first n records off the first span, which has more.
+func (l *lane) split(n int) engine.Span {
+	first := l.spans.first()
+	head := first.Span
+	first.Span = head.Split(n)
+	l.records -= n
+	l.bytes -= head.Bytes
+	return head
+}
+
+// fit is how many of the first spans go whole into a batch of so many records and bytes, and how many records of the span
+// after them go too. A span is cut where that fills the batch exactly by count. By bytes it would be a guess, so it is cut
+// only when it is too large to go whole into any batch; one record goes always.
+func (l *lane) fit(records, bytes int) (whole, part int) {
+	for ; whole < l.spans.len(); whole++ {
+		span := &l.spans.at(whole).Span
+		n := span.Records.Len()
+		if n > records || span.Bytes > bytes {
+			part = min(n, records)
+			if span.Bytes > bytes {
+				average := int(int64(bytes) * int64(n) / int64(span.Bytes))
+				switch {
+				case whole == 0:
+					part = max(min(part, average), 1)
+				case n <= records || average < records:
+					part = 0
+				}
+			}
+			if part == n { // a single record that is too large
+				return whole + 1, 0
+			}
+			return whole, part
+		}
+		records -= n
+		bytes -= span.Bytes
+	}
+	return whole, 0
+}

@@ -1,0 +1,230 @@
+// Package schedule has the schedulers of an output: Sync, Keyed and Concurrent, which are one struct, and the limits on
+// how many batches fly, fixed or adaptive.
+package schedule
+
+import (
+	"math"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+var _ engine.Scheduler = (*Scheduler)(nil)
+
+// A Scheduler decides what flies next. What waits under one key stands in a lane; the lanes stand in three heaps: those
+// whose next batch may fly, those that time alone will make ready, and all with something that may be evicted. Every
+// operation costs O(log keys). A key with nothing waiting and nothing in flight is forgotten.
+type Scheduler struct {
+	perKey  bool // at most one batch of a key flies, and what came back goes before what waits
+	records int  // of a batch, at most
+	bytes   int
+	linger  time.Duration
+	limit   Limit
+
+	lanes   map[string]*lane
+	ready   heap[*lane] // by the age of what they would send
+	timed   heap[*lane] // by when they become ready
+	oldest  heap[*lane] // by the age of what waits in them and was never attempted
+	ties    ties
+	spare   []*lane
+	cool    time.Time // nothing flies before
+	number  int64     // the last that was given to a span or to what came back
+	waiting int       // spans
+	flying  int       // batches
+}
+
+// NewSync keeps one batch in flight, and order per key. While a batch backs off other keys fly, its own waits; for an
+// output with a single key that is total order.
+func NewSync(limits engine.BatchLimits) *Scheduler { return NewKeyed(limits, Fixed(1)) }
+
+// NewKeyed keeps at most one batch of a key in flight, and as many in all as the limit lets. It keeps order per key: a
+// key whose batch backs off waits alone.
+func NewKeyed(limits engine.BatchLimits, limit Limit) *Scheduler {
+	s := NewConcurrent(limits, limit)
+	s.perKey = true
+	return s
+}
+
+// NewConcurrent keeps as many batches in flight as the limit lets, whatever their keys, and gives up order.
+func NewConcurrent(limits engine.BatchLimits, limit Limit) *Scheduler {
+	return &Scheduler{
+		records: bound(limits.MaxRecords),
+		bytes:   bound(limits.MaxBytes),
+		linger:  max(limits.Linger, 0),
+		limit:   limit,
+		lanes:   make(map[string]*lane),
+		ties:    makeTies(),
+		ready:   heap[*lane]{slot: func(l *lane) *int { return &l.ready }},
+		timed:   heap[*lane]{slot: func(l *lane) *int { return &l.timed }},
+		oldest:  heap[*lane]{slot: func(l *lane) *int { return &l.oldest }},
+	}
+}
+
+func bound(n int) int {
+	if n <= 0 {
+		return math.MaxInt
+	}
+	return n
+}
+
+// Add implements [engine.Scheduler].
+func (s *Scheduler) Add(now time.Time, span engine.Span) {
+	l := s.lane(span.Key)
+	s.number++
+	s.waiting++
+	w := waiting{Span: span, number: s.number}
+	switch {
+	case s.linger == 0: // all is ready at once: nothing to hurry
+	case span.Urgent || span.Stream.Urgent():
+		l.urgent = w.number
+	default:
+		w.tie = s.ties.tie(l, span.Stream, w.number)
+	}
+	l.push(w)
+	s.place(now, l)
+}
+
+// Next implements [engine.Scheduler].
+func (s *Scheduler) Next(now time.Time) (*engine.Batch, time.Duration) {
+	s.ripen(now)
+	if s.flying >= s.limit.Now() {
+		return nil, -1
+	}
+	if s.ready.len() == 0 || now.Before(s.cool) {
+		return nil, s.wait(now)
+	}
+	l := s.ready.first()
+	b := s.takeOff(now, l)
+	l.flying++
+	s.flying++
+	s.waiting -= len(b.Spans)
+	s.place(now, l)
+	return b, 0
+}
+
+// wait is how long time alone needs to make a batch ready, or negative when it will not.
+func (s *Scheduler) wait(now time.Time) time.Duration {
+	at := s.cool
+	if s.ready.len() == 0 {
+		if s.timed.len() == 0 {
+			return -1
+		}
+		if due := s.timed.turn().at; due.After(at) {
+			at = due
+		}
+	}
+	return at.Sub(now)
+}
+
+// Done implements [engine.Scheduler].
+func (s *Scheduler) Done(now time.Time, b *engine.Batch, r engine.Result) {
+	l := s.lanes[b.Key]
+	if l == nil || l.flying == 0 {
+		panic("schedule: Done with a batch that does not fly")
+	}
+	s.ripen(now)
+	bound := s.flying >= s.limit.Now() && s.ready.len() > 0 && !now.Before(s.cool)
+	l.flying--
+	s.flying--
+	s.limit.Landed(Landing{
+		Latency:  r.Latency,
+		Pushback: r.Pushback,
+		Failed:   mustWait(now, r.Rest),
+		Bound:    bound,
+		Flying:   s.flying,
+	})
+	if r.Cool.After(s.cool) {
+		s.cool = r.Cool
+	}
+	s.takeBack(l, r.Rest)
+	s.place(now, l)
+}
+
+// mustWait tells a failure from a destination that took what fitted, or that is being bisected: that goes on at once.
+func mustWait(now time.Time, rest []*engine.Batch) bool {
+	for _, b := range rest {
+		if b.NotBefore.After(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// takeBack puts what is to be tried again at the head of its lane's line, or, where there is no order to keep, in its
+// place by when it is due.
+func (s *Scheduler) takeBack(l *lane, batches []*engine.Batch) {
+	l.front -= int64(len(batches))
+	for i, b := range batches {
+		s.number++
+		t := turn{number: l.front + int64(i)}
+		if !s.perKey {
+			t = turn{at: b.NotBefore, number: s.number}
+		}
+		l.rests.push(t, rest{b, s.number})
+		s.waiting += len(b.Spans)
+	}
+}
+
+// Hurry implements [engine.Scheduler].
+func (s *Scheduler) Hurry(now time.Time, stream *engine.Stream) {
+	if s.linger == 0 {
+		return
+	}
+	for t := s.ties.of(stream); t != nil; t = t.next {
+		if t.last > t.lane.urgent {
+			t.lane.urgent = t.last
+			s.place(now, t.lane)
+		}
+	}
+}
+
+// Drain implements [engine.Scheduler]. What waits out a backoff or a cool-down now goes at once; the NotBefore and Cool of
+// later results are kept to, as they come from somebody who knows of the drain.
+func (s *Scheduler) Drain(now time.Time) {
+	s.linger = 0
+	s.cool = time.Time{}
+	for _, l := range s.lanes { // in any order: a lane's place depends on itself alone
+		for i := range l.rests.entries {
+			e := &l.rests.entries[i]
+			e.at, e.value.NotBefore = time.Time{}, time.Time{}
+		}
+		l.rests.sort()
+		s.place(now, l)
+	}
+}
+
+// Evict implements [engine.Scheduler]. It gives the first span of the key that has the oldest record waiting.
+func (s *Scheduler) Evict(now time.Time) (engine.Span, bool) {
+	if s.oldest.len() == 0 {
+		return engine.Span{}, false
+	}
+	l := s.oldest.first()
+	span := s.pop(l)
+	s.waiting--
+	s.place(now, l)
+	return span, true
+}
+
+// Take implements [engine.Scheduler].
+func (s *Scheduler) Take(now time.Time, key string) []engine.Span {
+	l := s.lanes[key]
+	if l == nil {
+		return nil
+	}
+	spans := make([]engine.Span, 0, l.rests.len()+l.spans.len())
+	for l.rests.len() > 0 {
+		spans = append(spans, l.rests.pop().Spans...)
+	}
+	for l.spans.len() > 0 {
+		spans = append(spans, s.pop(l))
+	}
+	s.waiting -= len(spans)
+	s.place(now, l)
+	return spans
+}
+
+// Waiting implements [engine.Scheduler].
+func (s *Scheduler) Waiting() int { return s.waiting }
+
+// InFlight implements [engine.Scheduler]. More may fly than the limit allows just after an adaptive limit fell.
+func (s *Scheduler) InFlight() (now, limit int) { return s.flying, s.limit.Now() }

@@ -1,0 +1,35 @@
+package engine
+
+import "time"
+
+// A Scheduler decides what flies next at one output. It is pure: no goroutine, no clock, no lock; the output's delivery
+// loop drives it and tells it the time, which never goes back.
+type Scheduler interface {
+	// Add takes a span that waits to be delivered. Spans of one key leave in the order in which they were added.
+	Add(now time.Time, s Span)
+	// Next gives a batch that flies now, or nil and how long until it is worth asking again if nothing else happens:
+	// negative when only Add or Done can change the answer.
+	Next(now time.Time) (b *Batch, wait time.Duration)
+	// Done says that a batch which Next gave has come back.
+	Done(now time.Time, b *Batch, r Result)
+	// Hurry lets what the stream has waiting fly without linger, and what is before it under the same keys.
+	Hurry(now time.Time, s *Stream)
+	// Drain ends all lingering and backing off, for good.
+	Drain(now time.Time)
+	// Evict removes and gives the oldest span that neither flies nor is the rest of an attempted batch.
+	Evict(now time.Time) (Span, bool)
+	// Take removes and gives all spans of a key that do not fly, attempted or not, in order.
+	Take(now time.Time, key string) []Span
+	// Waiting is how many spans do not fly.
+	Waiting() int
+	// InFlight is how many batches fly, and how many may.
+	InFlight() (now, limit int)
+}
+
+// A Result is how a flight ended. The policy behind it is the delivery loop's.
+type Result struct {
+	Rest     []*Batch      // what is to be tried again, frozen, in order, each not before its NotBefore
+	Cool     time.Time     // nothing of this output flies before; zero: no change
+	Latency  time.Duration // of the Write
+	Pushback bool          // the destination throttled or timed out: the adaptive limit backs off
+}

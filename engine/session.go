@@ -1,0 +1,256 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// An Open begins, or resumes, a stream.
+type Open struct {
+	Tenant   string // from authentication, never from the client's word
+	StreamID string // empty: the engine makes one up
+	Tag      string
+	Resource []byte // OTLP Resource in wire form, scanned
+	Epoch    uint64 // 0: this session is an epoch of its own
+	First    uint64 // the lowest sequence that the producer still holds; 0 is read as 1
+}
+
+// A Session is one connection's hold on a stream. Append and HalfClose are called by its receive loop, Poll by its send
+// loop; the two may run concurrently. Close ends it and may be called at any time, by anyone, more than once.
+type Session struct {
+	in      *intake
+	changed bell
+	room    bell
+
+	// The intake's lock guards what follows.
+	over       *Error // why the session is over; nil while it is not
+	halfClosed bool
+	given      Status // by the last Poll
+}
+
+// Open attaches a session to a stream, making the stream where it is new. It does not block. All its errors are [*Error].
+func (e *Engine) Open(o Open) (*Session, error) {
+	outputs, refusal := e.admissible(o)
+	if refusal != nil {
+		return nil, e.refuse(refusal)
+	}
+	in, refusal := e.find(o, false)
+	if refusal != nil {
+		return nil, e.refuse(refusal)
+	}
+	defer in.mu.Unlock()
+	if refusal := in.begin(o, outputs); refusal != nil {
+		return nil, e.refuse(refusal)
+	}
+	s := &Session{in: in, changed: newBell(e.mute), room: newBell(e.mute)}
+	if in.session != nil {
+		in.session.end(&Error{
+			Code: CodeAborted, Reason: "FENCED",
+			Msg: fmt.Sprintf("stream %q was taken over by a newer connection", in.name.id),
+		})
+	} else {
+		e.sessions.Add(1)
+	}
+	in.session = s
+	if in.state == StateActive {
+		in.stream.SetUrgent(false)
+	}
+	s.changed.ring()
+	return s, nil
+}
+
+// end says why the session is over. The caller holds the intake's lock.
+func (s *Session) end(why *Error) {
+	if s.over == nil {
+		s.over = why
+	}
+	s.changed.ring()
+	s.room.ring()
+}
+
+// Append admits records, charges them and passes them on. It takes a.Slab over. It blocks only while the stream is at its
+// ceiling or the engine at its own, until there is room, ctx ends, or the session is over. Repeated sequences are skipped,
+// faulty records become rejections in the status. Its errors are [*Error], or ctx's; nothing of the append was taken then.
+func (s *Session) Append(ctx context.Context, a *Append) error {
+	in := s.in
+	in.mu.Lock()
+	for {
+		if refusal := s.refusal(a); refusal != nil {
+			in.mu.Unlock()
+			in.engine.slabs.Put(a.Slab)
+			return in.engine.refuse(refusal)
+		}
+		reserved := in.reservation(a)
+		if in.hasRoom() && in.engine.meter.TryAdd(reserved, in.engine.ceiling) {
+			in.admit(a, reserved)
+			in.mu.Unlock()
+			return nil
+		}
+		in.engine.reviews.add(in) // under the lock: no release after this look can be missed
+		in.mu.Unlock()
+		err := s.waitRoom(ctx)
+		in.mu.Lock()
+		if in.state != StatePaused {
+			in.engine.reviews.remove(in)
+		}
+		if err != nil {
+			in.mu.Unlock()
+			in.engine.slabs.Put(a.Slab)
+			return err
+		}
+	}
+}
+
+// refusal says why an append is not taken at all, if so.
+func (s *Session) refusal(a *Append) *Error {
+	if s.over != nil {
+		return s.over
+	}
+	if s.halfClosed {
+		return &Error{Code: CodeInvalidArgument, Field: "append", Msg: "after the stream was half-closed"}
+	}
+	return s.in.checkGap(a)
+}
+
+func (s *Session) waitRoom(ctx context.Context) error {
+	timer := time.NewTimer(maxWait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.room.c:
+	case <-timer.C:
+	}
+	return nil
+}
+
+// HalfClose says that the producer sends no more: what it has waiting flies without linger.
+func (s *Session) HalfClose() {
+	in := s.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if s.over == nil && in.session == s {
+		s.halfClosed = true
+		in.hurry()
+	}
+	s.changed.ring()
+}
+
+// Poll gives the stream's status, and whether it differs from what the last Poll gave. Rejections are given once.
+// A non-nil error ends the session, after the status was passed on where changed: io.EOF once all is acked after HalfClose,
+// otherwise an [*Error].
+func (s *Session) Poll() (st Status, changed bool, err error) {
+	in := s.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if s.over != nil {
+		return s.given, false, s.over
+	}
+	st = in.status()
+	st.Rejections, in.rejected = in.rejected, nil
+	changed = len(st.Rejections) > 0 || st.State != s.given.State || st.Reason != s.given.Reason || st.Acked != s.given.Acked
+	s.given = st
+	if in.atRest() {
+		switch {
+		case s.halfClosed:
+			err = io.EOF
+		case in.state == StateDraining:
+			err = &Error{Code: CodeUnavailable, Reason: "DRAINING", Msg: "the gateway is going away; all is acked"}
+		}
+	}
+	return st, changed, err
+}
+
+// Changed has capacity 1 and is signalled when Poll may have news.
+func (s *Session) Changed() <-chan struct{} { return s.changed.c }
+
+// Close detaches the session. What was admitted stays.
+func (s *Session) Close() {
+	in := s.in
+	in.mu.Lock()
+	s.end(&Error{Code: CodeAborted, Reason: "CLOSED", Msg: "the session was closed"})
+	forget := false
+	if in.session == s {
+		in.session = nil
+		in.engine.sessions.Add(-1)
+		forget = in.made && in.atRest()
+	}
+	in.mu.Unlock()
+	if forget {
+		in.engine.forget(in)
+	}
+}
+
+// Send admits one append without a session, for unary callers: all of it or, while the stream is paused, nothing
+// (CodeResourceExhausted with RetryAfter). It does not block. Without o.StreamID it goes to the tenant's unsequenced
+// stream of that tag. It takes a.Slab over.
+func (e *Engine) Send(o Open, a *Append) (Status, error) {
+	st, refusal := e.send(o, a)
+	if refusal != nil {
+		e.slabs.Put(a.Slab)
+		return st, e.refuse(refusal)
+	}
+	return st, nil
+}
+
+func (e *Engine) send(o Open, a *Append) (Status, *Error) {
+	outputs, refusal := e.admissible(o)
+	if refusal != nil {
+		return Status{}, refusal
+	}
+	in, refusal := e.find(o, true)
+	if refusal != nil {
+		return Status{}, refusal
+	}
+	defer in.mu.Unlock()
+	if refusal := in.beginSend(o, outputs, a); refusal != nil {
+		return in.status(), refusal
+	}
+	in.judge()
+	reserved := in.reservation(a)
+	if in.state != StateActive || !e.meter.TryAdd(reserved, e.ceiling) {
+		return in.status(), &Error{
+			Code: CodeResourceExhausted, Reason: "PAUSED", RetryAfter: time.Second,
+			Msg: fmt.Sprintf("paused: %s: %d bytes held", in.whyPaused(), in.held),
+		}
+	}
+	earlier := in.rejected
+	in.rejected = nil
+	in.admit(a, reserved)
+	st := in.status()
+	st.Rejections, in.rejected = in.rejected, earlier
+	return st, nil
+}
+
+// whyPaused names the reason that a unary caller is refused for.
+func (in *intake) whyPaused() Reason {
+	if in.reason == ReasonNone {
+		return ReasonEngineLimit // its ceiling
+	}
+	return in.reason
+}
+
+// beginSend applies the rules of epochs and sequences to a call without a session. A sequenced call is checked as a
+// connection's; an unsequenced one goes on where the last one ended, unless a connection has the stream: then it is an epoch
+// of its own and fences it, for two producers under one name must not mix their numbers.
+func (in *intake) beginSend(o Open, outputs OutputSet, a *Append) *Error {
+	if o.Epoch == 0 && in.stream != nil && in.session == nil && in.stream.Tag == o.Tag {
+		in.attach(o, outputs)
+		if a.First > in.next {
+			in.skipTo(a.First)
+		}
+		return nil
+	}
+	o.First = max(a.First, 1)
+	if refusal := in.begin(o, outputs); refusal != nil {
+		return refusal
+	}
+	if s := in.session; s != nil && o.Epoch == 0 {
+		s.end(&Error{Code: CodeAborted, Reason: "FENCED", Msg: fmt.Sprintf("stream %q was taken over by SendLogs", in.name.id)})
+		in.session = nil
+		in.engine.sessions.Add(-1)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package engine
+
+import "time"
+
+// Stats is a snapshot for metrics, probes and people. Counters only rise.
+type Stats struct {
+	Held, Limit, Ceiling int64            // of the engine, in bytes as charged
+	StreamState          int64            // what the state of known streams is charged, in bytes
+	TenantHeld           map[string]int64 // record bytes
+	Streams              int              // known
+	Sessions             int              // connected
+	Paused               map[Reason]int   // streams paused now
+
+	Records, Bytes int64 // admitted
+	Acked          int64 // records, rejected ones included
+	Repeated       int64 // records that were sent again and not stored twice
+	Skipped        int64 // sequences that a producer left out when it reconnected
+	Rejected       map[FaultCode]int64
+	Refused        map[Code]int64           // opens, appends and sends answered with an error
+	Pauses         map[Reason]int64         // how often a stream was paused
+	PausedFor      map[Reason]time.Duration // summed over streams, running pauses included
+	Draining       bool
+
+	Outputs []OutputStats
+}
+
+// OutputStats is one output's part of Stats.
+type OutputStats struct {
+	Name            string
+	InFlight, Limit int // batches
+	Waiting         int // spans
+	Backlog         Backlog
+	ShareUsed       int64 // bytes as charged
+	ShareLimit      int64
+	LastRound       time.Time // when its delivery loop last looked at what there is to do: at least every 5 s while it lives
+	LastAttempt     time.Time // when the last batch took off; zero: none yet
+	LastSuccess     time.Time // zero: none yet
+	LastError       string    // of the last failed flight, empty after a success
+	Overdue         int       // writes past their deadline that have not returned
+	OverdueSince    time.Time // the earliest deadline among them; zero when there is none
+	ParkedKeys      int
+	Done            map[DoneLabel]Tally
+	Attempts        map[string]int64 // by Flight.Result
+}
+
+// A DoneLabel says how records ended.
+type DoneLabel struct {
+	Result string // "delivered", "dead_lettered" or "dropped"
+	Reason string // empty for delivered
+}
+
+// A Tally counts records and their wire bytes.
+type Tally struct{ Records, Bytes int64 }
+
+// Undelivered is what a stream still had to deliver to an output when the engine stopped.
+type Undelivered struct {
+	Stream  *Stream
+	Output  string
+	Records int64
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+const (
+	// maxSplits bounds the bisecting of one batch that is refused for good: so many cuts find several bad records among
+	// 10,000, and a destination that refuses everything is not asked 20,000 times. What is left then goes as a whole.
+	maxSplits = 128
+	// maxPanics is how many times a batch is tried again after its output panicked.
+	maxPanics = 2
+	// drainBackoff caps the backoff while draining: there is only so much time.
+	drainBackoff = time.Second
+)
+
+// A verdict says what becomes of the records of a batch that has landed.
+type verdict struct {
+	result    string // as Flight.Result
+	delivered []Range
+	rejected  []Rejected
+	rest      []Range       // to be tried again, each a batch of its own
+	fresh     bool          // the rest counts its attempts anew: it was cut, or some of its batch was taken
+	wait      time.Duration // before the rest is tried
+	cool      time.Duration // for the whole output
+	denied    bool
+	pushback  bool
+}
+
+// judge is the policy of retries. It changes nothing but what the batch knows of its panics and splits.
+func (r Retry) judge(now time.Time, l *landing) verdict {
+	b := l.batch
+	var part *Partial
+	switch {
+	case l.err == nil:
+		return verdict{result: "ok", delivered: []Range{{0, b.Records}}}
+	case l.panicked:
+		return r.panicked(now, l)
+	case errors.As(l.err, &part):
+		return r.partial(now, l, part)
+	}
+	return r.failed(now, l, AsWriteError(l.err), Range{0, b.Records})
+}
+
+func (r Retry) panicked(now time.Time, l *landing) verdict {
+	all := Range{0, l.batch.Records}
+	kind := KindPermanent
+	if l.batch.panics < maxPanics {
+		kind = KindRetryable
+	}
+	l.batch.panics++
+	v := r.failed(now, l, &WriteError{Kind: kind, Reason: "panic", Err: l.err}, all)
+	v.result = "panic"
+	return v
+}
+
+// partial takes what the output says was taken and refused, and tries the rest again.
+func (r Retry) partial(now time.Time, l *landing, part *Partial) verdict {
+	rest, err := part.rest(l.batch.Records)
+	if err != nil {
+		return r.failed(now, l, &WriteError{Kind: KindRetryable, Err: err}, Range{0, l.batch.Records})
+	}
+	progress := len(part.Delivered)+len(part.Rejected) > 0
+	var v verdict
+	switch {
+	case len(rest) == 0:
+	case part.Err == nil && progress:
+		v = verdict{rest: rest, fresh: true}
+	case len(rest) == 1:
+		v = r.failed(now, l, AsWriteError(l.err), rest[0])
+	default:
+		v = r.failed(now, l, &WriteError{Kind: KindRetryable, Err: l.err}, rest[0])
+		v.rest = append(v.rest, rest[1:]...)
+	}
+	if progress {
+		v.result, v.fresh = "partial", true
+	}
+	v.delivered, v.rejected = part.Delivered, append(v.rejected, part.Rejected...)
+	return v
+}
+
+// rest is what the output speaks of in neither list; an error where the lists do not fit the batch.
+func (p *Partial) rest(records int) ([]Range, error) {
+	told := slices.Clone(p.Delivered)
+	for _, rej := range p.Rejected {
+		told = append(told, rej.Range)
+	}
+	slices.SortFunc(told, func(a, b Range) int { return a.From - b.From })
+	var rest []Range
+	at := 0
+	for _, t := range append(told, Range{records, records}) {
+		if t.From < at || t.To < t.From || t.To > records {
+			return nil, fmt.Errorf("the output speaks of records %d to %d, twice or outside a batch of %d", t.From, t.To, records)
+		}
+		if t.From > at {
+			rest = append(rest, Range{at, t.From})
+		}
+		at = t.To
+	}
+	return rest, nil
+}
+
+// failed says what becomes of records that an error stands for.
+func (r Retry) failed(now time.Time, l *landing, we *WriteError, all Range) verdict {
+	b := l.batch
+	v := verdict{result: resultOf(we.Kind), rest: []Range{all}, wait: r.backoff(b.Attempt)}
+	v.pushback = we.Kind == KindThrottled || errors.Is(we.Err, context.DeadlineExceeded)
+	switch we.Kind {
+	case KindPermanent, KindTooLarge:
+		return r.refused(v, b, we, all)
+	case KindThrottled:
+		v.cool = max(we.After, v.wait)
+		v.wait = v.cool
+	case KindDenied:
+		v.denied = true
+		v.wait += r.Base // a probe is never at once
+	case KindRetryable:
+	}
+	if r.GiveUpAfter > 0 && now.Sub(b.First) >= r.GiveUpAfter {
+		v.rest, v.rejected = nil, []Rejected{{Range: all, Reason: "gave_up", Message: l.err.Error()}}
+	}
+	return v
+}
+
+// refused bisects what is refused for good, boundedly, to the record.
+func (r Retry) refused(v verdict, b *Batch, we *WriteError, all Range) verdict {
+	if b.splits == nil {
+		left := maxSplits
+		b.splits = &left
+	}
+	n := all.To - all.From
+	if n == 1 || *b.splits == 0 {
+		reason := we.Reason
+		if reason == "" {
+			reason = "permanent"
+		}
+		v.rest, v.rejected = nil, []Rejected{{Range: all, Reason: reason, Message: we.Error()}}
+		return v
+	}
+	*b.splits--
+	middle := all.From + n/2
+	v.rest, v.fresh, v.wait = []Range{{all.From, middle}, {middle, all.To}}, true, 0
+	return v
+}
+
+// backoff is how long to wait after the attempt-th failure: a random part of a bound that doubles.
+func (r Retry) backoff(attempt int) time.Duration {
+	bound := r.Cap
+	if shift := attempt - 1; shift < 30 {
+		bound = min(r.Cap, r.Base<<shift)
+	}
+	return rand.N(bound + 1)
+}
+
+func resultOf(k Kind) string {
+	return [...]string{"retryable", "throttled", "denied", "permanent", "too_large"}[k]
+}
