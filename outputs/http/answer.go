@@ -1,0 +1,101 @@
+package http
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+// kind says how a status that is no success is to be taken.
+func kind(code int, after time.Duration, err error) error {
+	switch code {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return engine.RetryAfter(after, err)
+	case http.StatusRequestEntityTooLarge:
+		return engine.TooLarge(err)
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return engine.Denied(err)
+	case http.StatusRequestTimeout, http.StatusTooEarly:
+	default:
+		if code < 500 {
+			return engine.Permanent("http_"+strconv.Itoa(code), err)
+		}
+	}
+	if after > 0 {
+		return engine.RetryAfter(after, err)
+	}
+	return engine.Retryable(err)
+}
+
+// maxAfter bounds what a destination may ask for: an output must not sleep for years because of a wrong unit.
+const maxAfter = time.Hour
+
+// retryAfter reads a Retry-After header, seconds or a date (RFC 9110, 10.2.3). 0 where there is none, or none that makes
+// sense.
+func retryAfter(s string, now time.Time) time.Duration {
+	if n, err := strconv.ParseUint(s, 10, 63); err == nil {
+		return time.Duration(min(n, uint64(maxAfter/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(s)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), maxAfter)
+}
+
+func status(code int) string {
+	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
+}
+
+// quote is the first part of what a destination said, as a suffix: on one line, and without our secrets.
+func (o *Output) quote(said []byte) string {
+	text := strings.TrimSpace(o.secrets.Replace(strings.ToValidUTF8(string(said), "\ufffd")))
+	if text == "" {
+		return ""
+	}
+	if len(text) > maxQuote {
+		text = strings.ToValidUTF8(text[:maxQuote], "") + "..."
+	}
+	return ": " + strconv.Quote(text)
+}
+
+// secrets replaces what only the destination is to see, should it repeat it: the headers' values and their parts, the
+// URL's password, and its query. What is shorter than minSecret is a word, not a secret.
+func secrets(o Options, target *url.URL) *strings.Replacer {
+	var words []string
+	add := func(s string) {
+		if len(s) >= minSecret {
+			words = append(words, s)
+		}
+	}
+	for _, value := range o.Headers {
+		add(value)
+		for _, part := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ,;=:\"", r) }) {
+			add(part)
+		}
+	}
+	if password, ok := target.User.Password(); ok {
+		add(password)
+		add(base64.StdEncoding.EncodeToString([]byte(target.User.Username() + ":" + password)))
+	}
+	add(target.RawQuery)
+	for _, values := range target.Query() {
+		for _, value := range values {
+			add(value)
+		}
+	}
+	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) }) // the longest that matches is replaced
+	var pairs []string
+	for _, word := range words {
+		pairs = append(pairs, word, "[redacted]")
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+const minSecret = 6
