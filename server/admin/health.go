@@ -1,0 +1,63 @@
+package admin
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+// maxRound is how long a delivery loop may go without looking at what there is to do. It looks every 5 s at least, whatever
+// happens, so a loop that is quiet for six times that hangs.
+const maxRound = 30 * time.Second
+
+// A finding is something about one output that keeps it from going on.
+type finding struct {
+	Output string    `json:"output"`
+	Since  time.Time `json:"since"`
+	What   string    `json:"what"`
+}
+
+func (f finding) String() string {
+	return fmt.Sprintf("output %q since %s: %s", f.Output, f.Since.UTC().Format(time.RFC3339), f.What)
+}
+
+// stuck finds what only a restart can mend, which is all that a liveness probe may ask for: a restart loses what is held in
+// memory and does not mend a destination. So a destination that is down, throttles or denies never counts, for however
+// long; its retries are progress of the gateway. What counts is a delivery loop that does not turn, and a write that
+// ignored its deadline for longer than stallAfter: its key waits behind it for ever.
+func stuck(now time.Time, st *engine.Stats, stallAfter time.Duration) []finding {
+	var found []finding
+	for i := range st.Outputs {
+		o := &st.Outputs[i]
+		if age(now, o.LastRound) > maxRound {
+			found = append(found, finding{o.Name, o.LastRound, "its delivery loop hangs"})
+		}
+		if o.Overdue > 0 && age(now, o.OverdueSince) > stallAfter {
+			found = append(found, finding{o.Name, o.OverdueSince, fmt.Sprintf("%d writes ignore their deadline", o.Overdue)})
+		}
+	}
+	return found
+}
+
+// failing finds outputs that have waited for stallAfter with data and without a success. It is told and alerted on, and fails
+// no probe: the other outputs go on, and the streams of this one are paused, which is what their producers are told.
+func failing(now time.Time, st *engine.Stats, stallAfter time.Duration) []finding {
+	var found []finding
+	for i := range st.Outputs {
+		o := &st.Outputs[i]
+		since := o.Backlog.Oldest
+		if o.LastSuccess.After(since) {
+			since = o.LastSuccess
+		}
+		if o.Backlog.Records == 0 || age(now, since) <= stallAfter {
+			continue
+		}
+		what := fmt.Sprintf("%d records wait", o.Backlog.Records)
+		if o.LastError != "" {
+			what += ", last error: " + o.LastError
+		}
+		found = append(found, finding{o.Name, since, what})
+	}
+	return found
+}

@@ -1,0 +1,69 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// interceptors log each call when it ends, count it, and turn a panic into INTERNAL, in this order from the outside in.
+func (s *Server) interceptors() []grpc.ServerOption {
+	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
+		s.log.Log(ctx, slog.Level(level), msg, fields...) //nolint:sloglint // the middleware's words
+	})
+	logged := []logging.Option{
+		logging.WithLogOnEvents(logging.FinishCall), // never what a call carries
+		logging.WithLevels(callLevel),
+		logging.WithDurationField(logging.DurationToDurationField),
+	}
+	recovered := recovery.WithRecoveryHandlerContext(s.recovered)
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(
+			logging.UnaryServerInterceptor(logger, logged...), s.countUnary, recovery.UnaryServerInterceptor(recovered)),
+		grpc.ChainStreamInterceptor(
+			logging.StreamServerInterceptor(logger, logged...), s.countStream, recovery.StreamServerInterceptor(recovered)),
+	}
+}
+
+func (s *Server) countUnary(
+	ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
+) (any, error) {
+	response, err := handle(ctx, request)
+	s.tally.ended(info.FullMethod, err)
+	return response, err
+}
+
+func (s *Server) countStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	err := handle(srv, ss)
+	s.tally.ended(info.FullMethod, err)
+	return err
+}
+
+// recovered makes an error of a panic. It is called by the goroutine that panicked.
+func (s *Server) recovered(ctx context.Context, p any) error {
+	s.tally.panics.Add(1)
+	s.log.ErrorContext(ctx, "panic in a call", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	return status.Error(codes.Internal, "the gateway failed on this call; its log says why")
+}
+
+// callLevel is the level that a finished call is logged at: what is everyday, a refusal for want of room too, only for
+// those who look closely.
+func callLevel(code codes.Code) logging.Level {
+	switch code {
+	case codes.OK, codes.Canceled, codes.ResourceExhausted:
+		return logging.LevelDebug
+	case codes.Internal, codes.Unknown, codes.DataLoss:
+		return logging.LevelError
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented, codes.Unauthenticated, codes.PermissionDenied:
+		return logging.LevelWarn
+	default:
+		return logging.LevelInfo
+	}
+}

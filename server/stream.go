@@ -1,0 +1,192 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/sluicelog/sluice/engine"
+	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
+)
+
+// statusInterval is how often a status is repeated until an ACTIVE was sent, and the longest that a stream waits without
+// looking at its session again: a lost wake-up costs no more than this.
+const statusInterval = 5 * time.Second
+
+// streamLogs serves one StreamLogs call. Its goroutine is the stream's send loop; the receive loop has one of its own, for
+// only the return of this one ends a call that is blocked in receiving. grpc then ends the stream under the receive loop,
+// and the server waits for it when it stops.
+func (s *Server) streamLogs(ss grpc.ServerStream) error {
+	session, err := s.open(ss)
+	if err != nil {
+		return rpcError(err)
+	}
+	defer session.Close()
+	c := &call{
+		server:   s,
+		ss:       ss,
+		session:  session,
+		received: make(chan error, 1),
+		sent:     make(chan error, 1),
+	}
+	s.loops.Go(func() { c.received <- s.contain(c.receive) })
+	return rpcError(c.report())
+}
+
+// open reads the first message and opens the session.
+func (s *Server) open(ss grpc.ServerStream) (*engine.Session, error) {
+	if err := s.admits(); err != nil {
+		return nil, err
+	}
+	f := s.newFrame()
+	defer f.free()
+	if err := ss.RecvMsg(f); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, errNotOpened()
+		}
+		return nil, err
+	}
+	r, fault := scanStreamRequest(f.bytes(), s.maxAppend)
+	if fault != nil {
+		return nil, fault
+	}
+	if r.open == nil {
+		return nil, errNotOpened()
+	}
+	return s.engine.Open(*r.open)
+}
+
+func errNotOpened() error { return invalidf("open", "the first message must be Open") }
+
+// A call is one StreamLogs call whose session is open.
+type call struct {
+	server   *Server
+	ss       grpc.ServerStream
+	session  *engine.Session
+	received chan error // the end of the receive loop: nil once the producer half-closed
+	sent     chan error // the end of the send under way
+
+	// What follows is the send loop's.
+	sending bool
+	unsent  *engine.Status
+	last    engine.State // that was sent
+}
+
+// receive is the receive loop: it passes appends on until the producer half-closes, and returns nil then.
+func (c *call) receive() error {
+	ctx := c.ss.Context()
+	f := c.server.newFrame()
+	defer f.free()
+	for {
+		if err := c.ss.RecvMsg(f); errors.Is(err, io.EOF) {
+			c.session.HalfClose()
+			return nil
+		} else if err != nil {
+			return err
+		}
+		r, fault := scanStreamRequest(f.bytes(), c.server.maxAppend)
+		if fault != nil {
+			return fault
+		}
+		if r.open != nil {
+			return invalidf("open", "comes once, as the first message")
+		}
+		r.append.Slab = f.take()
+		if err := c.session.Append(ctx, r.append); err != nil {
+			return err
+		}
+	}
+}
+
+// report is the send loop: it sends the session's statuses until the session or the call is over. It never blocks in a
+// send, so a producer that does not read its statuses holds up nothing but these.
+func (c *call) report() error {
+	ctx := c.ss.Context()
+	tick := time.NewTimer(statusInterval)
+	defer tick.Stop()
+	due := false
+	for {
+		over := c.poll(due)
+		switch {
+		case over == nil:
+		case c.sending && (!due || errors.Is(over, io.EOF)):
+			// The last status is under way. A producer that does not read may miss it, but not the one that acks all.
+		case errors.Is(over, io.EOF):
+			return nil
+		default:
+			return over
+		}
+		var changed <-chan struct{} // not while a send is under way: there is nothing to do with news then
+		if !c.sending {
+			changed = c.session.Changed()
+		}
+		due = false
+		select {
+		case <-changed:
+		case <-tick.C:
+			due = true
+			tick.Reset(statusInterval)
+		case err := <-c.sent:
+			if err != nil {
+				return err
+			}
+			c.sending = false
+			tick.Reset(statusInterval)
+		case err := <-c.received:
+			if err != nil {
+				return err
+			}
+			c.received = nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// poll asks the session for its status and starts to send it where it is news or due again. It answers why the session is
+// over, if it is; what is under way then is the last status.
+func (c *call) poll(due bool) error {
+	st, changed, over := c.session.Poll()
+	if changed || due && c.last != engine.StateActive {
+		c.merge(st)
+	}
+	if c.unsent == nil || c.sending {
+		return over
+	}
+	m := &sluicev1.StreamLogsResponse{Status: c.server.statusMessage(c.unsent)}
+	c.last, c.unsent, c.sending = c.unsent.State, nil, true
+	c.server.loops.Go(func() { c.sent <- c.ss.SendMsg(m) })
+	return over
+}
+
+// maxRejections is how many ranges a status carries, as in the engine, which merges them until they are asked for.
+const maxRejections = 100
+
+// merge makes st the status to send next. It replaces one that was not sent, but for the rejections, which are given once.
+func (c *call) merge(st engine.Status) {
+	if c.unsent != nil {
+		all := slices.Concat(c.unsent.Rejections, st.Rejections)
+		for len(all) > maxRejections {
+			last, more := &all[maxRejections-1], all[len(all)-1]
+			last.Last = max(last.Last, more.Last)
+			last.Count += more.Count
+			all = all[:len(all)-1]
+		}
+		st.Rejections = all
+	}
+	c.unsent = &st
+}
+
+// contain runs f and makes an error of its panic, as the recovery interceptor does for the handler's goroutine.
+func (s *Server) contain(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = s.recovered(context.Background(), p)
+		}
+	}()
+	return f()
+}

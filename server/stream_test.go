@@ -1,0 +1,464 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+
+	"github.com/sluicelog/sluice/engine"
+	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
+)
+
+func TestStreamLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{}, Options{})
+		defer r.finish()
+		c, hangUp := r.client()
+		defer hangUp()
+		s, err := c.StreamLogs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &producer{s, t}
+		p.send(openRequest(&sluicev1.Open{StreamId: "s1", Tag: "app.test", Epoch: 5, FirstSequence: 1}))
+		st := p.status()
+		if st.GetState() != sluicev1.State_STATE_ACTIVE || st.GetStreamId() != "s1" || st.GetNextSequence() != 1 ||
+			st.GetMaxAppendBytes() != 1<<20 || st.GetDurable() || st.GetLimitBytes() == 0 {
+			t.Errorf("first status %v", st)
+		}
+		p.append(1, "one", "two")
+		p.append(3, "three")
+		p.until(acked(3))
+		if err := p.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.end(); !errors.Is(err, io.EOF) {
+			t.Errorf("ended with %v", err)
+		}
+		if got := strings.Join(r.out.bodies("s1"), " "); got != "one two three" {
+			t.Errorf("delivered %q", got)
+		}
+	})
+}
+
+// Whoever closes at once still gets the status that acks all.
+func TestLastStatusBeforeOK(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{}, Options{})
+		defer r.finish()
+		c, hangUp := r.client()
+		defer hangUp()
+		p := open(t.Context(), t, c, &sluicev1.Open{})
+		p.append(0, "one", "two")
+		if err := p.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		var last *sluicev1.StreamStatus
+		for {
+			m, err := p.Recv()
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					t.Error(err)
+				}
+				break
+			}
+			last = m.GetStatus()
+		}
+		if last.GetAckedSequence() != 2 {
+			t.Errorf("last status %v", last)
+		}
+	})
+}
+
+// rawCodec lets a client send bytes as a message.
+type rawCodec struct{ codec }
+
+func (c rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	if b, ok := v.(wire); ok {
+		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+	}
+	return c.codec.Marshal(v)
+}
+
+func TestStreamLogsRefuses(t *testing.T) {
+	opened := wire(marshal(t, openRequest(&sluicev1.Open{Tag: "app.test"})))
+	big := appendRequest(&sluicev1.Append{Records: records(strings.Repeat("x", 1<<20))})
+	cases := []struct {
+		name  string
+		sends []wire
+		code  codes.Code
+		field string
+		says  string
+	}{
+		{"nothing", nil, codes.InvalidArgument, "open", "the first message must be Open"},
+		{"first message not Open", []wire{marshal(t, appendRequest(&sluicev1.Append{}))}, codes.InvalidArgument, "open", "the first message must be Open"},
+		{"a second Open", []wire{opened, opened}, codes.InvalidArgument, "open", "comes once"},
+		{"not protobuf", []wire{wire("GET / HTTP/1.1")}, codes.InvalidArgument, "request", "malformed"},
+		{"truncated", []wire{opened[:len(opened)-3]}, codes.InvalidArgument, "request", "malformed"},
+		{"truncated append", []wire{opened, wire{}.bytes(2, wire{}.raw(2<<3|2, 9, 1))}, codes.InvalidArgument, "append", "malformed"},
+		{"empty message", []wire{opened, {}}, codes.InvalidArgument, "request", "neither"},
+		{"tag not UTF-8", []wire{wire{}.bytes(1, wire{}.bytes(2, []byte("app.\xff")))}, codes.InvalidArgument, "open.tag", "UTF-8"},
+		{"resource not UTF-8", []wire{wire{}.bytes(1, wire{}.bytes(3, wire{}.bytes(1, wire{}.bytes(1, []byte("\xff")))))},
+			codes.InvalidArgument, "open.resource.attributes[0].key", "UTF-8"},
+		{"no route", []wire{marshal(t, openRequest(&sluicev1.Open{Tag: "other"}))}, codes.FailedPrecondition, "open.tag", "no route"},
+		{"gap", []wire{opened, marshal(t, appendRequest(&sluicev1.Append{FirstSequence: 3, Records: records("x")}))},
+			codes.FailedPrecondition, "append.first_sequence", "expected 1, got 3"},
+		{"oversize append", []wire{opened, marshal(t, big)}, codes.InvalidArgument, "append", "more than the 1048576"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, engine.Limits{}, Options{})
+				defer r.finish()
+				conn := r.dial(nil)
+				defer func() { _ = conn.Close() }()
+				desc := &sluicev1.IngestService_ServiceDesc.Streams[0]
+				s, err := conn.NewStream(t.Context(), desc, sluicev1.IngestService_StreamLogs_FullMethodName, grpc.ForceCodecV2(rawCodec{newCodec()}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, b := range c.sends {
+					if err := s.SendMsg(b); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if len(c.sends) == 0 {
+					_ = s.CloseSend()
+				}
+				for err == nil {
+					err = s.RecvMsg(&sluicev1.StreamLogsResponse{})
+				}
+				wantError(t, err, c.code, c.field)
+				if !strings.Contains(status.Convert(err).Message(), c.says) {
+					t.Errorf("got %v, want %q", err, c.says)
+				}
+				synctest.Wait()
+				if n := r.Server.Stats().Calls[CallLabel{"StreamLogs", c.code}]; n != 1 {
+					t.Errorf("counted %d", n)
+				}
+			})
+		})
+	}
+}
+
+// What is larger than any append with what stands around it is not read; grpc says so itself.
+func TestFrameFarTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{}, Options{})
+		defer r.finish()
+		c, hangUp := r.client()
+		defer hangUp()
+		p := open(t.Context(), t, c, &sluicev1.Open{})
+		p.append(1, strings.Repeat("x", 3<<20))
+		err := p.end()
+		if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "1114112") {
+			t.Errorf("got %v", err)
+		}
+		if _, retry := detail(err); retry != nil {
+			t.Error("asks to be tried again")
+		}
+	})
+}
+
+// A fault of one record refuses that record alone.
+func TestFaultyRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{}, Options{})
+		defer r.finish()
+		conn := r.dial(nil, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{newCodec()})))
+		defer func() { _ = conn.Close() }()
+		p := open(t.Context(), t, sluicev1.NewIngestServiceClient(conn), &sluicev1.Open{StreamId: "s1"})
+		data := wire{}.varint(1, 1).bytes(2, marshal(t, record("one"))).bytes(2, wire{}.bytes(5, wire{}.bytes(1, []byte("\xff")))).
+			bytes(2, marshal(t, record("three")))
+		if err := p.SendMsg(wire{}.bytes(2, data)); err != nil {
+			t.Fatal(err)
+		}
+		var all []*sluicev1.Rejection
+		p.until(func(st *sluicev1.StreamStatus) bool {
+			all = append(all, st.GetRejections()...)
+			return st.GetAckedSequence() == 3
+		})
+		if len(all) != 1 || all[0].GetFirstSequence() != 2 || all[0].GetLastSequence() != 2 || all[0].GetCount() != 1 ||
+			all[0].GetCode() != sluicev1.RejectionCode_REJECTION_CODE_INVALID_UTF8 || !strings.Contains(all[0].GetMessage(), "body.string_value") {
+			t.Errorf("rejections %v", all)
+		}
+		if got := strings.Join(r.out.bodies("s1"), " "); got != "one three" {
+			t.Errorf("delivered %q", got)
+		}
+	})
+}
+
+func TestEpochs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{}, Options{})
+		defer r.finish()
+		c, hangUp := r.client()
+		defer hangUp()
+		first := open(t.Context(), t, c, &sluicev1.Open{StreamId: "s1", Epoch: 7})
+		second := open(t.Context(), t, c, &sluicev1.Open{StreamId: "s1", Epoch: 8})
+		wantError(t, first.end(), codes.Aborted, "")
+
+		s, err := c.StreamLogs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		smaller := &producer{s, t}
+		smaller.send(openRequest(&sluicev1.Open{StreamId: "s1", Tag: "app.test", Epoch: 7}))
+		err = smaller.end()
+		wantError(t, err, codes.FailedPrecondition, "open.epoch")
+		if info, _ := detail(err); info.GetReason() != "EPOCH_TOO_SMALL" || info.GetMetadata()["epoch"] != "8" {
+			t.Errorf("info %v", info)
+		}
+
+		second.append(1, "goes on")
+		second.until(acked(1))
+		_ = second.CloseSend()
+		if err := second.end(); !errors.Is(err, io.EOF) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}
+
+// A paused stream is told again every 5 s, an active one is not.
+func TestStatusRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{Stream: 1000}, Options{})
+		defer r.finish()
+		c, hangUp := r.client()
+		defer hangUp()
+		p := open(t.Context(), t, c, &sluicev1.Open{StreamId: "s1"})
+
+		statuses := make(chan *sluicev1.StreamStatus, 100)
+		go func() {
+			defer close(statuses)
+			for {
+				m, err := p.Recv()
+				if err != nil {
+					return
+				}
+				statuses <- m.GetStatus()
+			}
+		}()
+		count := func() (n int, last *sluicev1.StreamStatus) {
+			time.Sleep(61 * time.Second)
+			for len(statuses) > 0 {
+				n, last = n+1, <-statuses
+			}
+			return n, last
+		}
+		if n, _ := count(); n != 0 {
+			t.Errorf("%d statuses while active", n)
+		}
+		r.out.shut.Store(true)
+		p.append(1, strings.Repeat("x", 70_000))
+		if n, last := count(); n < 12 || n > 14 || last.GetState() != sluicev1.State_STATE_PAUSED ||
+			last.GetReason() != sluicev1.Reason_REASON_STREAM_LIMIT {
+			t.Errorf("%d statuses while paused, last %v", n, last)
+		}
+		r.out.shut.Store(false)
+		if n, last := count(); n == 0 || n > 2 || last.GetState() != sluicev1.State_STATE_ACTIVE || last.GetAckedSequence() != 1 {
+			t.Errorf("%d statuses after resume, last %v", n, last)
+		}
+		_ = p.CloseSend()
+		for range statuses { // until the call has ended
+		}
+	})
+}
+
+func TestHalfCloseWhilePaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{Stream: 64 << 10}, Options{})
+		defer r.finish()
+		c, hangUp := r.client()
+		defer hangUp()
+		r.out.shut.Store(true)
+		p := open(t.Context(), t, c, &sluicev1.Open{StreamId: "s1"})
+		p.append(1, strings.Repeat("x", 70_000))
+		p.append(2, "two")
+		p.until(inState(sluicev1.State_STATE_PAUSED))
+		if err := p.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		r.out.shut.Store(false)
+		p.until(acked(2))
+		if err := p.end(); !errors.Is(err, io.EOF) {
+			t.Errorf("ended with %v", err)
+		}
+		if got := r.out.bodies("s1"); len(got) != 2 || got[1] != "two" {
+			t.Errorf("delivered %d records", len(got))
+		}
+	})
+}
+
+// A client that ignores PAUSED for ever is held by HTTP/2 at the ceiling, and nothing is lost.
+func TestIgnoresPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{Stream: 64 << 10}, Options{})
+		defer r.finish()
+		c, hangUp := r.client()
+		defer hangUp()
+		r.out.shut.Store(true)
+		p := open(t.Context(), t, c, &sluicev1.Open{StreamId: "s1"})
+		const n = 100
+		sent := make(chan error, 1)
+		go func() {
+			for i := range uint64(n) {
+				if err := p.Send(appendRequest(&sluicev1.Append{FirstSequence: i + 1, Records: records(strings.Repeat("x", 10_000))})); err != nil {
+					sent <- err
+					return
+				}
+			}
+			sent <- p.CloseSend()
+		}()
+		time.Sleep(time.Minute)
+		if held := r.engine.Stats().Held; held > 512<<10 {
+			t.Errorf("holds %d bytes", held)
+		}
+		if len(sent) > 0 {
+			t.Error("all was read")
+		}
+		r.out.shut.Store(false)
+		if err := p.end(); !errors.Is(err, io.EOF) {
+			t.Errorf("ended with %v", err)
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		if got := r.out.bodies("s1"); len(got) != n {
+			t.Errorf("delivered %d records", len(got))
+		}
+	})
+}
+
+// A client that never reads its statuses holds up its own statuses and nothing else: its appends and the other streams go
+// on, and its call ends when a newer connection takes the stream over.
+func TestNeverReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{}, Options{})
+		defer r.finish()
+		conn := r.dial(nil, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{newCodec()})))
+		defer func() { _ = conn.Close() }()
+		c := sluicev1.NewIngestServiceClient(conn)
+		p := open(t.Context(), t, c, &sluicev1.Open{StreamId: "deaf", Epoch: 1})
+
+		// Every second record is faulty: that makes statuses of some kilobytes, and so fills the client's window.
+		var all wire
+		for range 100 {
+			all = all.bytes(2, marshal(t, record("good"))).bytes(2, wire{}.bytes(3, []byte("\xff")))
+		}
+		const appends = 200
+		for range appends {
+			if err := p.SendMsg(wire{}.bytes(2, all)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if got := r.out.bodies("deaf"); len(got) != appends*100 {
+			t.Errorf("delivered %d records", len(got))
+		}
+		other, hangUp := r.client()
+		defer hangUp()
+		q := open(t.Context(), t, other, &sluicev1.Open{StreamId: "other"})
+		q.append(1, "one")
+		q.until(acked(1))
+		_ = q.CloseSend()
+		if err := q.end(); !errors.Is(err, io.EOF) {
+			t.Errorf("other stream ended with %v", err)
+		}
+		if n := r.Server.Stats().Calls[CallLabel{"StreamLogs", codes.Aborted}]; n != 0 {
+			t.Fatal("ended before it was fenced")
+		}
+		heir := open(t.Context(), t, other, &sluicev1.Open{StreamId: "deaf", Epoch: 2})
+		time.Sleep(2 * statusInterval)
+		if n := r.Server.Stats().Calls[CallLabel{"StreamLogs", codes.Aborted}]; n != 1 {
+			t.Errorf("%d calls ended ABORTED", n)
+		}
+		_ = heir.CloseSend()
+		_ = heir.end()
+	})
+}
+
+// Rejections are given once: those of a status that was not sent go into the next.
+func TestMergeKeepsRejections(t *testing.T) {
+	var c call
+	for i := range uint64(250) {
+		c.merge(engine.Status{Acked: i, Rejections: []engine.Rejection{{First: 2 * i, Last: 2 * i, Count: 1, Message: "bad"}}})
+	}
+	total := uint64(0)
+	for _, r := range c.unsent.Rejections {
+		total += r.Count
+	}
+	last := c.unsent.Rejections[len(c.unsent.Rejections)-1]
+	if c.unsent.Acked != 249 || len(c.unsent.Rejections) != 100 || total != 250 || last.Last != 498 {
+		t.Errorf("acked %d, %d ranges, %d records, last %+v", c.unsent.Acked, len(c.unsent.Rejections), total, last)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{Stream: 64 << 10}, Options{})
+		defer r.finish()
+		c, hangUp := r.client()
+		defer hangUp()
+		r.out.shut.Store(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		p := open(ctx, t, c, &sluicev1.Open{StreamId: "s1"})
+		for i := range uint64(5) { // one of them waits at the ceiling
+			p.append(i+1, strings.Repeat("x", 60_000))
+		}
+		time.Sleep(time.Second)
+		cancel()
+		synctest.Wait()
+		if n := r.engine.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions are left", n)
+		}
+		r.out.shut.Store(false)
+		time.Sleep(time.Minute)
+		if got := r.out.bodies("s1"); len(got) == 0 || len(got) == 5 {
+			t.Errorf("delivered %d records", len(got))
+		}
+	})
+}
+
+func TestContainsPanic(t *testing.T) {
+	s := Server{log: slog.New(slog.DiscardHandler)}
+	err := s.contain(func() error { panic("oh") })
+	if status.Code(err) != codes.Internal || s.Stats().Panics != 1 {
+		t.Errorf("got %v, %d panics", err, s.Stats().Panics)
+	}
+	if strings.Contains(err.Error(), "oh") {
+		t.Error("tells the client")
+	}
+}
+
+// The handler descriptor must stay what generated clients and reflection know.
+func TestServiceDesc(t *testing.T) {
+	got, want := serviceDesc(), &sluicev1.IngestService_ServiceDesc
+	if got.ServiceName != want.ServiceName || got.Metadata != want.Metadata {
+		t.Errorf("got %v", got)
+	}
+	names := func(d *grpc.ServiceDesc) (all []string) {
+		for _, m := range d.Methods {
+			all = append(all, m.MethodName)
+		}
+		for _, s := range d.Streams {
+			all = append(all, s.StreamName)
+		}
+		return all
+	}
+	if !slices.Equal(names(got), names(want)) {
+		t.Errorf("methods %v, want %v", names(got), names(want))
+	}
+}
