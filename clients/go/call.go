@@ -1,0 +1,149 @@
+package sluice
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+
+	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
+)
+
+// A call is one StreamLogs RPC: the stream's hold on one gateway. Its receive goroutine runs from dialing to the end, its
+// send goroutine from the first status on. The stream's run goroutine owns both.
+type call struct {
+	s      *Stream
+	rpc    grpc.ClientStream
+	ctx    context.Context // the RPC's life
+	cancel context.CancelFunc
+
+	opened   chan struct{} // closed at the first status
+	draining chan struct{} // closed when the gateway said so
+	done     chan struct{} // closed when the RPC has ended, after err is set
+	sent     chan struct{} // closed when the send goroutine has returned; nil before it was started
+	err      error
+
+	// Guarded by the stream's mutex.
+	open    bool
+	leaving bool   // send no more here
+	upTo    uint64 // what this gateway has, or may have, when leaving: all below this sequence
+	flushed uint64 // ticket that a flush was sent for
+}
+
+// dial starts an RPC and its receive goroutine. Nothing is said yet.
+func (s *Stream) dial() (*call, error) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.mu.Lock()
+	s.dialing = cancel // so that closing an empty stream does not wait for a connection
+	s.settle()
+	s.mu.Unlock()
+	rpc, err := s.client.conn.NewStream(ctx, &sluicev1.IngestService_ServiceDesc.Streams[0],
+		sluicev1.IngestService_StreamLogs_FullMethodName, grpc.ForceCodecV2(newCodec()))
+	s.mu.Lock()
+	s.dialing = nil
+	s.mu.Unlock()
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	c := &call{
+		s: s, rpc: rpc, ctx: ctx, cancel: cancel,
+		opened: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}),
+	}
+	go c.receive()
+	return c, nil
+}
+
+// handOver waits until this call, whose gateway drains, is over: all it has is acked, or it has ended. Then it is hung up, and next
+// may be opened, unless the error says otherwise. Where next ends first, this call is not over, and next is to be replaced.
+func (c *call) handOver(next *call) (over bool, err error) {
+	s := c.s
+	for {
+		s.mu.Lock()
+		acked, moved := s.window.lowest() >= c.upTo, s.moved.wait()
+		s.mu.Unlock()
+		if acked {
+			c.hangUp()
+			return true, nil
+		}
+		select {
+		case <-moved:
+		case <-c.done:
+			c.hangUp()
+			if err := s.judge(c.err); isFinal(err) {
+				return true, err
+			}
+			return true, nil
+		case <-next.done:
+			return false, fmt.Errorf("connect: %w", next.err)
+		}
+	}
+}
+
+// serve opens the stream on this call and sends until the call has ended, in which case the error says why, or until the
+// gateway drains: errDraining, and statuses are still received.
+func (c *call) serve() error {
+	s := c.s
+	if err := c.openStream(); err != nil {
+		return err
+	}
+	c.sent = make(chan struct{})
+	go c.send()
+	select {
+	case <-c.draining:
+		return errDraining
+	case <-c.done:
+		return s.judge(c.err)
+	case <-s.empty:
+		c.goodbye()
+		return nil
+	}
+}
+
+// openStream sends Open and waits for the first status.
+func (c *call) openStream() error {
+	s := c.s
+	s.mu.Lock()
+	open := &sluicev1.Open{
+		StreamId: s.id, Tag: s.opts.Tag, Resource: s.opts.Resource, Epoch: s.epoch, FirstSequence: s.window.lowest(),
+	}
+	s.mu.Unlock()
+	if c.rpc.SendMsg(&sluicev1.StreamLogsRequest{Request: &sluicev1.StreamLogsRequest_Open{Open: open}}) != nil {
+		<-c.done // it has ended before Open: no verdict on the stream
+		return fmt.Errorf("connect: %w", c.err)
+	}
+	timeout := time.NewTimer(s.opts.OpenTimeout)
+	defer timeout.Stop()
+	select {
+	case <-c.opened:
+		return nil
+	case <-c.done:
+		return s.judge(c.err)
+	case <-timeout.C:
+		return errOpenTimeout
+	case <-s.empty:
+		return ErrClosed
+	}
+}
+
+// goodbyeTimeout is how long a gateway that has acked all is given to end the call by itself.
+const goodbyeTimeout = time.Second
+
+func (c *call) goodbye() {
+	timeout := time.NewTimer(goodbyeTimeout)
+	defer timeout.Stop()
+	select {
+	case <-c.done:
+	case <-timeout.C:
+	}
+}
+
+// hangUp ends the call and waits for its goroutines.
+func (c *call) hangUp() {
+	c.cancel()
+	<-c.done
+	if c.sent != nil {
+		<-c.sent
+	}
+}
