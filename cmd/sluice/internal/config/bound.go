@@ -1,0 +1,73 @@
+package config
+
+import (
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+// MemoryShare is the part of the memory limit that serve gives to Go's runtime as its own, GOMEMLIMIT: the rest is for
+// what the runtime does not count. It is automemlimit's default.
+const MemoryShare = 0.9
+
+const (
+	// atRest is what the process takes before the first stream: the binary, the runtime and its metrics.
+	atRest = 32 << 20
+	// engineCeiling is the engine's hard bound, as a multiple of its limit.
+	engineCeiling = 1.25
+	// maxStreams is what limits.streams is at most unless it is given: the engine's own default.
+	maxStreams = 10_000
+	// minStreams is what it is at least: a gateway for fewer is of no use, and check warns.
+	minStreams = 16
+)
+
+// Memory is the memory limit that this process sees, in bytes: the smaller of its cgroup's and the machine's. 0: neither is
+// known.
+func Memory() int64 {
+	memory := int64(0)
+	for _, provider := range []memlimit.Provider{memlimit.FromCgroup, memlimit.FromSystem} {
+		if limit, err := provider(); err == nil && limit < 1<<62 && (memory == 0 || int64(limit) < memory) {
+			memory = int64(limit)
+		}
+	}
+	return memory
+}
+
+// EngineLimits are the engine's limits where the process may take so much memory, in bytes; 0: not known.
+func (c *Config) EngineLimits(memory int64) engine.Limits {
+	if memory <= 0 {
+		memory = 1 << 30
+	}
+	l := engine.Limits{
+		Stream:      int64(c.Limits.Stream.Memory),
+		ResumeAt:    c.Limits.Stream.ResumeAt,
+		Ceiling:     int64(c.Limits.Stream.Ceiling),
+		Engine:      c.Limits.Engine.Memory.Of(memory),
+		Streams:     c.Limits.Streams,
+		MaxAppend:   int(c.Limits.MaxAppend),
+		GatherBytes: int(c.Buffer.Gather.Size),
+		GatherDelay: c.Buffer.Gather.Delay,
+	}
+	l.Tenant = c.Limits.Tenant.Memory.Of(l.Engine)
+	if l.Streams == 0 {
+		l.Streams = fitStreams(l, int64(c.Server.GRPC.StreamWindow), memory)
+	}
+	return l
+}
+
+// Bound is the most memory that the gateway takes under these limits, in bytes: what it takes at rest, the engine's
+// ceiling, and for each stream what gRPC may hold of it, which is a window and, because a stream's window grows to the
+// message that is being read, one append.
+func Bound(l engine.Limits, window int64) int64 {
+	return atRest + int64(engineCeiling*float64(l.Engine)) + int64(l.Streams)*(window+int64(l.MaxAppend))
+}
+
+// Available is how much of a memory limit Bound may come to.
+func Available(memory int64) int64 { return int64(MemoryShare * float64(memory)) }
+
+// fitStreams is how many streams there may be for Bound to be Available, within minStreams and maxStreams.
+func fitStreams(l engine.Limits, window, memory int64) int {
+	l.Streams = 0
+	left := Available(memory) - Bound(l, window)
+	return int(min(max(left/(window+int64(l.MaxAppend)), minStreams), maxStreams))
+}

@@ -1,0 +1,112 @@
+// Command sluice is the gateway and its tools: serve runs it, send streams lines to it, check reads its config.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
+)
+
+// version is stamped by the build with -ldflags "-X main.version=...".
+var version = "dev" //nolint:gochecknoglobals // the linker can set nothing else
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailure     = 1 // something did not work, or not all was acked
+	exitUsage       = 2 // the command line or the config is wrong
+	exitUndelivered = 3 // serve stopped with records that were not delivered
+)
+
+const description = `A gateway for log records over gRPC, with exact memory limits.
+
+Exit codes: 0 all is well; 1 something failed, or not all was acked; 2 the command line or the config is wrong;
+3 the gateway stopped with records that were not delivered.`
+
+// cli is the command line.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
+	Send    sendCmd    `cmd:"" help:"Stream lines to a gateway, one record each."`
+	Check   checkCmd   `cmd:"" help:"Say everything that is wrong with a config file."`
+	Version versionCmd `cmd:"" help:"Say the version."`
+}
+
+// terminal is what a command reads from and writes to.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], terminal{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run runs a command line and gives its exit code.
+func run(ctx context.Context, args []string, t terminal) int {
+	parser, err := kong.New(&cli{},
+		kong.Name("sluice"),
+		kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Writers(t.out, t.err),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(t),
+	)
+	if err != nil {
+		panic(err) // the tags of cli are wrong
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		parser.Errorf("%s; sluice --help says more", err)
+		return exitUsage
+	}
+	if err := command.Run(); err != nil {
+		var failure *exitError
+		if !errors.As(err, &failure) || failure.err != nil {
+			parser.Errorf("%s", err)
+		}
+		return exitCode(err)
+	}
+	return exitOK
+}
+
+// An exitError ends the process with a code of its own. Without an err all was said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return "failed"
+	}
+	return e.err.Error()
+}
+
+// Unwrap gives the cause.
+func (e *exitError) Unwrap() error { return e.err }
+
+func exitCode(err error) int {
+	var failure *exitError
+	var faults config.Faults
+	switch {
+	case errors.As(err, &failure):
+		return failure.code
+	case errors.As(err, &faults):
+		return exitUsage
+	default:
+		return exitFailure
+	}
+}
+
+type versionCmd struct{}
+
+// Run says the version.
+func (versionCmd) Run(t terminal) error {
+	_, err := io.WriteString(t.out, "sluice "+version+"\n")
+	return err
+}

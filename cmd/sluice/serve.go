@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
+	"github.com/sluicelog/sluice/engine"
+)
+
+type serveCmd struct {
+	Config string `type:"path" env:"SLUICE_CONFIG" placeholder:"FILE" help:"Config file. Without one: memory, and everything to standard output."`
+	logging
+}
+
+// Help has examples.
+func (serveCmd) Help() string {
+	return `On SIGTERM or SIGINT the gateway takes no new streams and delivers what it holds for up to server.shutdown_grace; then
+it says what of which stream was not delivered where, and exits with 3 if there was any. On a second signal it does so
+at once.
+
+Go's memory limit is set to 90 % of the process's, unless GOMEMLIMIT is set.
+
+Examples:
+  sluice serve
+  sluice serve --config /etc/sluice/sluice.yaml --log-level debug`
+}
+
+// Run runs the gateway until a signal or ctx ends it.
+func (c serveCmd) Run(ctx context.Context, t terminal) error {
+	log := c.logger(t.err)
+	memory := config.Memory()
+	conf := config.Default()
+	if c.Config != "" {
+		var warnings config.Faults
+		var err error
+		conf, warnings, err = config.Load(c.Config, config.Environment{Lookup: os.LookupEnv, Memory: memory})
+		if err != nil {
+			return badConfig(t, err)
+		}
+		for _, w := range warnings {
+			log.Warn("config", "fault", w.String())
+		}
+	}
+	setMemoryLimit(memory, log)
+
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+
+	m := &Main{Config: conf, Memory: memory, Log: log, Stdout: t.out}
+	if err := m.Run(ctx); err != nil {
+		return err
+	}
+	describe(m)
+	failure := c.wait(ctx, m, signals)
+	if failure != nil {
+		log.Error("cannot go on", "err", failure)
+	}
+	return errors.Join(failure, shutDown(ctx, m, signals))
+}
+
+func setMemoryLimit(memory int64, log *slog.Logger) {
+	if memory <= 0 {
+		return
+	}
+	limit, err := memlimit.Set(memlimit.WithRatio(config.MemoryShare), memlimit.WithProvider(memlimit.Limit(uint64(memory))))
+	if err != nil {
+		log.Warn("memory limit not set", "err", err)
+		return
+	}
+	log.Debug("memory limit", "process", memory, "go", limit)
+}
+
+// describe says what runs.
+func describe(m *Main) {
+	limits := m.Config.EngineLimits(m.Memory)
+	for _, o := range m.Config.Outputs {
+		log := m.Log.With("name", o.Name, "type", o.Type, "scheduler", o.Scheduler.Type)
+		if o.DeadLetter != "" {
+			log = log.With("dead_letter", o.DeadLetter)
+		}
+		log.Info("output")
+	}
+	for _, r := range m.Config.Routes {
+		m.Log.Info("route", "match", r.Match, "outputs", strings.Join(r.Outputs, " "))
+	}
+	m.Log.Info("limits", "engine", bytesText(limits.Engine), "stream", bytesText(limits.Stream), "streams", limits.Streams,
+		"buffer", m.Config.Buffer.Type)
+	if m.AdminAddr != nil {
+		m.Log.Info("admin", "address", m.AdminAddr.String())
+	}
+	m.Log.Info("listening", "address", m.Addr.String(), "tls", m.Config.Server.TLS != nil, "version", version)
+}
+
+// wait returns when the gateway is to stop, with an error where that is because it failed.
+func (serveCmd) wait(ctx context.Context, m *Main, signals <-chan os.Signal) error {
+	select {
+	case s := <-signals:
+		m.Log.Info("draining", "signal", s.String(), "grace", m.Config.Server.ShutdownGrace.String())
+		return nil
+	case <-ctx.Done():
+		m.Log.Info("draining", "grace", m.Config.Server.ShutdownGrace.String())
+		return nil
+	case err := <-m.Failed():
+		return err
+	}
+}
+
+// shutDown closes the gateway: softly until the grace is over, at once after a signal more.
+func shutDown(ctx context.Context, m *Main, signals <-chan os.Signal) error {
+	now, atOnce := context.WithCancelCause(context.WithoutCancel(ctx))
+	grace, cancel := context.WithTimeoutCause(now, m.Config.Server.ShutdownGrace, errors.New("shutdown_grace is over"))
+	defer cancel()
+	closed := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case s := <-signals:
+			atOnce(fmt.Errorf("second signal: %s", s))
+		case <-closed:
+			atOnce(nil)
+		}
+	}()
+	start := time.Now()
+	left, err := m.Close(grace, now)
+	close(closed)
+	<-watched
+
+	records := tellUndelivered(m.Log, left)
+	m.Log.Info("stopped", "undelivered", records, "took", time.Since(start).Round(time.Millisecond).String())
+	if records > 0 {
+		return &exitError{code: exitUndelivered, err: err}
+	}
+	return err
+}
+
+// tellUndelivered says exactly what was not delivered, and gives how many records these are.
+func tellUndelivered(log *slog.Logger, left []engine.Undelivered) (records int64) {
+	for _, u := range left {
+		records += u.Records
+		log.Error("not delivered", "records", u.Records, "output", u.Output, "stream", u.Stream.ID, "tag", u.Stream.Tag,
+			"tenant", u.Stream.Tenant)
+	}
+	return records
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
+	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/memory"
+	"github.com/sluicelog/sluice/engine/render"
+	"github.com/sluicelog/sluice/engine/schedule"
+	"github.com/sluicelog/sluice/outputs/file"
+	"github.com/sluicelog/sluice/outputs/http"
+	"github.com/sluicelog/sluice/outputs/null"
+	"github.com/sluicelog/sluice/outputs/stdout"
+	"github.com/sluicelog/sluice/server"
+)
+
+// What follows turns a config that was checked into the options of the parts. There is no registry: what can be configured
+// is what these switches name.
+
+// newBuffer makes the buffer of the config's type.
+func newBuffer(c config.Buffer) func([]engine.BufferOutput) (engine.Buffer, error) {
+	return func(outputs []engine.BufferOutput) (engine.Buffer, error) {
+		switch c.Type {
+		case "memory":
+			return memory.New(outputs), nil
+		default:
+			return nil, fmt.Errorf("no such buffer: %s", c.Type)
+		}
+	}
+}
+
+// newOutputs makes all outputs. Where one cannot be made, the others are closed again.
+func (m *Main) newOutputs(limits engine.Limits) (options []engine.OutputOptions, err error) {
+	for _, c := range m.Config.Outputs {
+		output, err := m.newOutput(c)
+		if err != nil {
+			err = fmt.Errorf("output %q: %w", c.Name, err)
+			for _, o := range options {
+				if closer, ok := o.Output.(io.Closer); ok {
+					err = errors.Join(err, closer.Close())
+				}
+			}
+			return nil, err
+		}
+		options = append(options, engine.OutputOptions{
+			Name:         c.Name,
+			Output:       output,
+			Scheduler:    newScheduler(c, output),
+			Retry:        engine.Retry{Base: c.Retry.Base, Cap: c.Retry.Cap, GiveUpAfter: c.Retry.GiveUpAfter},
+			FlushTimeout: c.FlushTimeout,
+			ParkLimit:    c.ParkLimit,
+			DeadLetter:   c.DeadLetter,
+			Share:        c.Buffer.Share.Of(limits.Engine),
+			DropOldest:   c.Buffer.WhenFull == "drop_oldest",
+		})
+	}
+	return options, nil
+}
+
+func (m *Main) newOutput(c config.Output) (engine.Output, error) {
+	switch c.Type {
+	case "stdout":
+		return stdout.New(stdout.Options{Options: format(c.Stdout.Format), Writer: m.Stdout})
+	case "file":
+		return file.New(fileOptions(*c.File, m.Log.With("output", c.Name)))
+	case "http":
+		return http.New(httpOptions(*c.HTTP))
+	case "null":
+		return null.New(null.Options{Delay: c.Null.Delay, FailureRate: c.Null.FailureRate, Seed: uint64(c.Null.Seed)})
+	default:
+		return nil, fmt.Errorf("no such type: %s", c.Type)
+	}
+}
+
+func format(c config.Format) render.Options {
+	return render.Options{Format: c.Format, Template: c.Template, EscapeNewlines: c.EscapeNewlines}
+}
+
+func fileOptions(c config.File, log *slog.Logger) file.Options {
+	return file.Options{
+		Path:    c.Path,
+		Options: format(c.Format),
+		Missing: c.Missing,
+		Rotate: file.Rotate{
+			Size: int64(c.Rotate.Size), Age: c.Rotate.Age, Gzip: c.Rotate.Gzip, Keep: c.Rotate.Keep, KeepFor: c.Rotate.KeepFor,
+		},
+		Fsync:     c.Fsync,
+		Rate:      int64(c.Rate),
+		MaxOpen:   c.MaxOpen,
+		IdleClose: c.IdleClose,
+		FileMode:  string(c.FileMode),
+		DirMode:   string(c.DirMode),
+		Log:       log,
+	}
+}
+
+func httpOptions(c config.HTTP) http.Options {
+	o := http.Options{
+		URL: c.URL, Format: c.Format, Gzip: c.Gzip, Headers: c.Headers, Key: c.Key, MaxBody: int64(c.MaxBody),
+		Timeout: c.Timeout, IdleTimeout: c.IdleTimeout,
+	}
+	if t := c.TLS; t != nil {
+		o.TLS = http.TLS{
+			CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile,
+			ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify,
+		}
+	}
+	return o
+}
+
+// newScheduler makes the config's scheduler. What the config leaves out of its batches is as the output wants it.
+func newScheduler(c config.Output, output engine.Output) engine.Scheduler {
+	var limits engine.BatchLimits
+	if b, ok := output.(engine.Batcher); ok {
+		limits = b.Batching()
+	}
+	limits.MaxBytes = cmp.Or(int(c.Batch.MaxBytes), limits.MaxBytes)
+	limits.MaxRecords = cmp.Or(c.Batch.MaxRecords, limits.MaxRecords)
+	if c.Batch.Linger != nil {
+		limits.Linger = *c.Batch.Linger
+	}
+	if c.Scheduler.Type == "sync" {
+		return schedule.NewSync(limits)
+	}
+	var inFlight schedule.Limit = schedule.Fixed(c.Scheduler.InFlight)
+	if c.Scheduler.Adaptive {
+		inFlight = schedule.NewAdaptive(1, c.Scheduler.InFlight)
+	}
+	if c.Scheduler.Type == "concurrent" {
+		return schedule.NewConcurrent(limits, inFlight)
+	}
+	return schedule.NewKeyed(limits, inFlight)
+}
+
+func newRoutes(cs []config.Route) []engine.Route {
+	routes := make([]engine.Route, len(cs))
+	for i, c := range cs {
+		routes[i] = engine.Route{Match: c.Match, Outputs: c.Outputs}
+	}
+	return routes
+}
+
+func serverOptions(c config.Server, limits engine.Limits, log *slog.Logger) server.Options {
+	g, k := c.GRPC, c.GRPC.Keepalive
+	o := server.Options{
+		StreamWindow:     int32(g.StreamWindow),
+		ConnectionWindow: int32(g.ConnectionWindow),
+		MaxStreams:       uint32(cmp.Or(g.MaxStreams, limits.Streams)),
+		MaxHeaderList:    uint32(g.MaxHeaders),
+		HandshakeTimeout: g.HandshakeTimeout,
+		Keepalive: server.Keepalive{
+			Time: k.Time, Timeout: k.Timeout, MinTime: k.MinTime,
+			MaxConnectionIdle: k.MaxIdle, MaxConnectionAge: k.MaxAge, MaxConnectionAgeGrace: k.AgeGrace,
+		},
+		Log: log,
+	}
+	if t := c.TLS; t != nil {
+		o.TLS = server.TLS{Cert: t.CertFile, Key: t.KeyFile, ClientCA: t.ClientCAFile}
+	}
+	return o
+}
