@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -20,7 +21,7 @@ type Options struct {
 	MaxHeaderList uint32 // bytes of one call's headers: 16 KiB, where grpc's own default is 16 MB
 
 	HandshakeTimeout time.Duration // for TLS and HTTP/2's preface: 10 s
-	ReadBuffer       int           // bytes a connection: 32 KiB
+	ReadBuffer       int           // bytes a connection while it reads: 128 KiB
 	WriteBuffer      int           // bytes a connection while it writes: 32 KiB
 
 	Keepalive Keepalive
@@ -46,7 +47,7 @@ func (o *Options) setDefaults() {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 10_000)
 	o.MaxHeaderList = cmp.Or(o.MaxHeaderList, 16<<10)
 	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, 10*time.Second)
-	o.ReadBuffer = cmp.Or(o.ReadBuffer, 32<<10)
+	o.ReadBuffer = cmp.Or(o.ReadBuffer, 128<<10)
 	o.WriteBuffer = cmp.Or(o.WriteBuffer, 32<<10)
 	o.Keepalive.Time = cmp.Or(o.Keepalive.Time, 30*time.Second)
 	o.Keepalive.Timeout = cmp.Or(o.Keepalive.Timeout, 10*time.Second)
@@ -66,6 +67,7 @@ func (o *Options) grpcOptions(maxAppend int) []grpc.ServerOption {
 	k := &o.Keepalive
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
+		experimental.BufferPool(new(buffers)),
 		grpc.StaticStreamWindowSize(o.StreamWindow),
 		grpc.StaticConnWindowSize(o.ConnectionWindow),
 		grpc.MaxConcurrentStreams(o.MaxStreams),

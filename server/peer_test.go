@@ -42,7 +42,7 @@ func goesOn(t *testing.T, r *rig) {
 	c, hangUp := r.client()
 	defer hangUp()
 	began := time.Now()
-	p := open(t.Context(), t, c, &sluicev1.Open{StreamId: "other", Epoch: uint64(began.UnixNano())}) //nolint:gosec // in this millennium
+	p := open(t.Context(), t, c, &sluicev1.Open{StreamId: "other", Epoch: uint64(began.UnixNano())})
 	p.append(1, "one")
 	p.until(acked(1))
 	_ = p.CloseSend()
@@ -115,7 +115,7 @@ type cutConn struct {
 func (c cutConn) Write(b []byte) (int, error) {
 	if left := c.left.Add(-int64(len(b))); left < 0 {
 		n, _ := c.Conn.Write(b[:max(0, int64(len(b))+left)])
-		_ = c.Conn.Close()
+		_ = c.Close()
 		return n, net.ErrClosed
 	}
 	return c.Conn.Write(b)

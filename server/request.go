@@ -11,6 +11,10 @@ import (
 // recordsTag is the one-byte tag of `records` in Append, and of `log_records` in OTLP's ScopeLogs: field 2, a message.
 const recordsTag = 2<<3 | byte(protowire.BytesType)
 
+// maxFaults is how many records of one append may be refused one by one. Each costs an error of its own, so a message that
+// is made of nothing else would take a hundred times its size.
+const maxFaults = 1000
+
 // A request is what one StreamLogsRequest says: one of the two.
 type request struct {
 	open   *engine.Open
@@ -79,6 +83,13 @@ func scanAppend(b []byte, limit int) (*engine.Append, *engine.Error) {
 	}
 	a := gathering{message: b}
 	for at := 0; at < len(b); {
+		if value, to := readRecord(b, at); to > 0 {
+			if fault := a.record(at, value, to); fault != nil {
+				return nil, fault
+			}
+			at = to
+			continue
+		}
 		f, err := readField(b, at)
 		if err != nil {
 			return nil, invalid("append", err)
@@ -86,7 +97,9 @@ func scanAppend(b []byte, limit int) (*engine.Append, *engine.Error) {
 		at = f.to
 		switch {
 		case f.is(2, protowire.BytesType):
-			a.record(&f)
+			if fault := a.record(f.body-1, f.to-len(f.value), f.to); fault != nil {
+				return nil, fault
+			}
 		case f.is(1, protowire.VarintType):
 			a.First = f.varint()
 		case f.is(3, protowire.VarintType):
@@ -114,7 +127,9 @@ func scanSendRequest(b []byte, limit int) (*engine.Open, *engine.Append, *engine
 		}
 		switch {
 		case f.is(5, protowire.BytesType):
-			a.record(&f)
+			if fault := a.record(f.body-1, f.to-len(f.value), f.to); fault != nil {
+				return nil, nil, fault
+			}
 		case f.is(4, protowire.VarintType):
 			a.First = f.varint()
 		case f.is(6, protowire.VarintType):
@@ -184,23 +199,47 @@ type gathering struct {
 	from, to int // where the records that were read lie in message
 }
 
-// record takes the next `records` field.
-func (g *gathering) record(f *field) {
-	tag := f.body - 1 // the last byte of a longer tag becomes the whole of it
+// readRecord finds a `records` field of an Append as nearly all come: a one-byte tag and a length that fits. to is
+// 0 for any other field, which is readField's. It is most of what reading an append costs besides the records themselves.
+func readRecord(b []byte, at int) (value, to int) {
+	if b[at] != recordsTag {
+		return 0, 0
+	}
+	var length uint64
+	n := 2
+	if at+2 < len(b) && b[at+1] >= 0x80 && b[at+2] < 0x80 { // 128 bytes to 16 KiB, in place
+		length = uint64(b[at+1]&0x7f) | uint64(b[at+2])<<7
+	} else {
+		length, n = protowire.ConsumeVarint(b[at+1:])
+	}
+	if n < 0 || length > uint64(len(b)-at-1-n) {
+		return 0, 0
+	}
+	value = at + 1 + n
+	return value, value + int(length)
+}
+
+// record takes the next `records` field: where the last byte of its tag lies, which becomes the whole of the tag, where the
+// record begins, and where it ends.
+func (g *gathering) record(tag, value, to int) *engine.Error {
 	g.message[tag] = recordsTag
 	if g.Count == 0 {
 		g.from, g.to = tag, tag
 	}
-	length := f.to - tag
+	length := to - tag
 	if g.to != tag {
-		copy(g.message[g.to:], g.message[tag:f.to])
+		copy(g.message[g.to:], g.message[tag:to])
 	}
-	if err := engine.ScanRecord(g.message[g.to+length-len(f.value) : g.to+length]); err != nil {
+	if err := engine.ScanRecord(g.message[g.to+value-tag : g.to+length]); err != nil {
+		if len(g.Faults) == maxFaults {
+			return invalidf("records", "more than %d of them are malformed; record %d: %v", maxFaults, g.Count, err)
+		}
 		from := g.to - g.from
 		g.Faults = append(g.Faults, engine.Fault{Index: g.Count, From: from, To: from + length, Err: err})
 	}
 	g.to += length
 	g.Count++
+	return nil
 }
 
 // done is the Append, to which the caller gives its slab.

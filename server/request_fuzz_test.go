@@ -89,6 +89,17 @@ func checkOpen(t *testing.T, m protoreflect.Message, got *engine.Open, fault *en
 	}
 }
 
+// tooFaulty reports whether more of the records are faulty than an append may hold.
+func tooFaulty(m protoreflect.Message) bool {
+	n := 0
+	for _, b := range parts(m, "records") {
+		if engine.ScanRecord(b) != nil {
+			n++
+		}
+	}
+	return n > maxFaults
+}
+
 // checkAppend compares an Append with what the oracle read.
 func checkAppend(t *testing.T, m protoreflect.Message, got *engine.Append) {
 	want := parts(m, "records")
@@ -168,6 +179,10 @@ func FuzzStreamRequest(f *testing.F) {
 			if fault == nil && wholeErr != nil {
 				t.Fatalf("protobuf refuses it: %v", wholeErr)
 			}
+		case tooFaulty(appends.Get(0).Message()):
+			if fault == nil {
+				t.Fatal("an append of faulty records was taken")
+			}
 		default:
 			if fault != nil {
 				t.Fatal(fault)
@@ -197,6 +212,12 @@ func FuzzSendRequest(f *testing.F) {
 		if frameErr != nil {
 			if fault == nil {
 				t.Fatalf("protobuf refuses it: %v", frameErr)
+			}
+			return
+		}
+		if tooFaulty(oracle) {
+			if fault == nil {
+				t.Fatal("faulty records were taken")
 			}
 			return
 		}

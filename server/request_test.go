@@ -262,3 +262,20 @@ func BenchmarkScanAppend(b *testing.B) {
 		}
 	}
 }
+
+// A message that is made of faulty records is refused whole: each of them costs an error of its own.
+func TestScanTooManyFaults(t *testing.T) {
+	for _, n := range []int{maxFaults, maxFaults + 1} {
+		var message []byte
+		for range n {
+			message = append(message, recordsTag, 1, 0xff)
+		}
+		a, fault := scanAppend(message, 1<<20)
+		switch {
+		case n == maxFaults && (fault != nil || len(a.Faults) != n):
+			t.Errorf("%d faults: %v", n, fault)
+		case n > maxFaults && (fault == nil || fault.Field != "records"):
+			t.Errorf("%d faults: %v, want the append refused", n, fault)
+		}
+	}
+}

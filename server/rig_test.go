@@ -148,12 +148,12 @@ type producer struct {
 }
 
 // open opens a stream and reads the status that answers it.
-func open(ctx context.Context, t testing.TB, c sluicev1.IngestServiceClient, o *sluicev1.Open, co ...grpc.CallOption) *producer {
+func open(ctx context.Context, t testing.TB, c sluicev1.IngestServiceClient, o *sluicev1.Open) *producer {
 	t.Helper()
 	if o.Tag == "" {
 		o.Tag = "app.test"
 	}
-	s, err := c.StreamLogs(ctx, co...)
+	s, err := c.StreamLogs(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func TestReflection(t *testing.T) {
 		}
 		_ = v1.CloseSend()
 
-		alpha, err := reflectionv1alpha.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context()) //nolint:staticcheck // older tools ask for it
+		alpha, err := reflectionv1alpha.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,6 +196,10 @@ func TestLog(t *testing.T) {
 		if _, err := c.SendLogs(t.Context(), request); err != nil {
 			t.Error(err)
 		}
+		p := open(t.Context(), t, c, &sluicev1.Open{})
+		p.append(0, "secret-content")
+		_ = p.CloseSend()
+		_ = p.end()
 		request.Tag = "nowhere"
 		if _, err := c.SendLogs(t.Context(), request); err == nil {
 			t.Error("was taken")
@@ -205,7 +209,7 @@ func TestLog(t *testing.T) {
 		got := log.String()
 		for _, want := range []string{
 			`level=DEBUG msg="finished call"`, "grpc.code=OK", `level=WARN msg="finished call"`, "grpc.code=FailedPrecondition",
-			"grpc.method=SendLogs", "peer.address=bufconn",
+			"grpc.method=SendLogs", "grpc.method=StreamLogs", "grpc.service=sluice.v1.IngestService", "peer.address=bufconn",
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("no %s in\n%s", want, got)

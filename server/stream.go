@@ -17,70 +17,57 @@ import (
 // looking at its session again: a lost wake-up costs no more than this.
 const statusInterval = 5 * time.Second
 
+// ackSpacing is how far apart statuses are that only move the ack. A stream that pours moves it with every message, and each
+// status costs a write to the connection. One that has sent half its limit since is told at once, so nobody waits for it.
+const ackSpacing = 10 * time.Millisecond
+
 // streamLogs serves one StreamLogs call. Its goroutine is the stream's send loop; the receive loop has one of its own, for
 // only the return of this one ends a call that is blocked in receiving. grpc then ends the stream under the receive loop,
 // and the server waits for it when it stops.
 func (s *Server) streamLogs(ss grpc.ServerStream) error {
-	session, err := s.open(ss)
-	if err != nil {
-		return rpcError(err)
-	}
-	defer session.Close()
 	c := &call{
 		server:   s,
 		ss:       ss,
-		session:  session,
+		opened:   make(chan struct{}),
 		received: make(chan error, 1),
 		sent:     make(chan error, 1),
 	}
 	s.loops.Go(func() { c.received <- s.contain(c.receive) })
+	<-c.opened // no later than the call's context ends: RecvMsg does then
+	if c.session == nil {
+		return rpcError(<-c.received)
+	}
+	defer c.session.Close()
 	return rpcError(c.report())
-}
-
-// open reads the first message and opens the session.
-func (s *Server) open(ss grpc.ServerStream) (*engine.Session, error) {
-	if err := s.admits(); err != nil {
-		return nil, err
-	}
-	f := s.newFrame()
-	defer f.free()
-	if err := ss.RecvMsg(f); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, errNotOpened()
-		}
-		return nil, err
-	}
-	r, fault := scanStreamRequest(f.bytes(), s.maxAppend)
-	if fault != nil {
-		return nil, fault
-	}
-	if r.open == nil {
-		return nil, errNotOpened()
-	}
-	return s.engine.Open(*r.open)
 }
 
 func errNotOpened() error { return invalidf("open", "the first message must be Open") }
 
-// A call is one StreamLogs call whose session is open.
+// A call is one StreamLogs call.
 type call struct {
 	server   *Server
 	ss       grpc.ServerStream
-	session  *engine.Session
-	received chan error // the end of the receive loop: nil once the producer half-closed
-	sent     chan error // the end of the send under way
+	opened   chan struct{}   // closed when session is set, or will not be
+	session  *engine.Session // nil where it could not be opened
+	received chan error      // the end of the receive loop: nil once the producer half-closed
+	sent     chan error      // the end of the send under way
 
 	// What follows is the send loop's.
 	sending bool
+	resting bool // since the last status, which only moved the ack
 	unsent  *engine.Status
 	last    engine.State // that was sent
+	rest    *time.Timer  // ends resting
 }
 
-// receive is the receive loop: it passes appends on until the producer half-closes, and returns nil then.
+// receive is the receive loop: it opens the session, passes appends on until the producer half-closes, and returns nil then.
 func (c *call) receive() error {
-	ctx := c.ss.Context()
 	f := c.server.newFrame()
 	defer f.free()
+	if err := c.open(f); err != nil {
+		return err
+	}
+	ctx := c.ss.Context()
 	for {
 		if err := c.ss.RecvMsg(f); errors.Is(err, io.EOF) {
 			c.session.HalfClose()
@@ -102,12 +89,41 @@ func (c *call) receive() error {
 	}
 }
 
+// open reads the first message and opens the session.
+func (c *call) open(f *frame) error {
+	defer close(c.opened)
+	if err := c.server.admits(); err != nil {
+		return err
+	}
+	if err := c.ss.RecvMsg(f); errors.Is(err, io.EOF) {
+		return errNotOpened()
+	} else if err != nil {
+		return err
+	}
+	r, fault := scanStreamRequest(f.bytes(), c.server.maxAppend)
+	if fault != nil {
+		return fault
+	}
+	if r.open == nil {
+		return errNotOpened()
+	}
+	session, err := c.server.engine.Open(*r.open)
+	if err != nil {
+		return err
+	}
+	c.session = session
+	f.free()
+	return nil
+}
+
 // report is the send loop: it sends the session's statuses until the session or the call is over. It never blocks in a
 // send, so a producer that does not read its statuses holds up nothing but these.
 func (c *call) report() error {
 	ctx := c.ss.Context()
 	tick := time.NewTimer(statusInterval)
 	defer tick.Stop()
+	c.rest = time.NewTimer(ackSpacing)
+	defer c.rest.Stop()
 	due := false
 	for {
 		over := c.poll(due)
@@ -120,13 +136,19 @@ func (c *call) report() error {
 		default:
 			return over
 		}
-		var changed <-chan struct{} // not while a send is under way: there is nothing to do with news then
+		var changed, turned <-chan struct{} // not while a send is under way: there is nothing to do with news then
 		if !c.sending {
-			changed = c.session.Changed()
+			turned = c.session.Turned()
+			if !c.resting {
+				changed = c.session.Changed()
+			}
 		}
 		due = false
 		select {
 		case <-changed:
+		case <-turned:
+		case <-c.rest.C:
+			c.resting = false
 		case <-tick.C:
 			due = true
 			tick.Reset(statusInterval)
@@ -154,13 +176,20 @@ func (c *call) poll(due bool) error {
 	if changed || due && c.last != engine.StateActive {
 		c.merge(st)
 	}
-	if c.unsent == nil || c.sending {
+	if c.unsent == nil || c.sending || over == nil && c.canWait(c.unsent) {
 		return over
 	}
+	c.resting = true
+	c.rest.Reset(ackSpacing)
 	m := &sluicev1.StreamLogsResponse{Status: c.server.statusMessage(c.unsent)}
 	c.last, c.unsent, c.sending = c.unsent.State, nil, true
 	c.server.loops.Go(func() { c.sent <- c.ss.SendMsg(m) })
 	return over
+}
+
+// canWait reports whether a status only moves the ack, and that a little further.
+func (c *call) canWait(st *engine.Status) bool {
+	return c.resting && st.State == c.last && len(st.Rejections) == 0 && st.Held < st.Limit/2
 }
 
 // maxRejections is how many ranges a status carries, as in the engine, which merges them until they are asked for.
