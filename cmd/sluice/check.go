@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -33,7 +34,7 @@ func (c checkCmd) Run(t terminal) error {
 		return err
 	}
 	if c.File == "" {
-		return &exitError{exitUsage, fmt.Errorf("which file? sluice check FILE")}
+		return &exitError{exitUsage, errors.New("which file? sluice check FILE")}
 	}
 	memory := config.Memory()
 	read, warnings, err := config.Load(c.File, config.Environment{Lookup: os.LookupEnv, Memory: memory})
@@ -52,7 +53,7 @@ func (c checkCmd) Run(t terminal) error {
 
 // badConfig prints faults as they are, for editors to find, and leaves other errors to the caller.
 func badConfig(t terminal, err error) error {
-	if faults, ok := err.(config.Faults); ok { //nolint:errorlint // it is handed over unwrapped
+	if faults, ok := errors.AsType[*config.FaultsError](err); ok {
 		fmt.Fprintln(t.err, faults)
 		return &exitError{code: exitUsage}
 	}

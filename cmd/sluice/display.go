@@ -66,6 +66,7 @@ func (d *display) say(format string, args ...any) {
 
 // hooks tell what happens to the stream.
 func (d *display) hooks() sluice.Hooks {
+	last := "" // the hooks are called one at a time
 	h := sluice.Hooks{
 		OnReject: func(rs []sluice.Rejection) {
 			for _, r := range rs {
@@ -73,11 +74,14 @@ func (d *display) hooks() sluice.Hooks {
 			}
 		},
 		OnReconnect: func(r sluice.Reconnect) {
-			if r.Open {
-				d.say("connected again")
-			} else {
-				d.say("not connected, trying again: %v", r.Err)
+			now := "connected again"
+			if !r.Open {
+				now = fmt.Sprintf("not connected, trying again: %v", r.Err)
 			}
+			if now != last {
+				d.say("%s", now)
+			}
+			last = now
 		},
 	}
 	if d.quiet {

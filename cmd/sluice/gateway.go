@@ -20,6 +20,10 @@ import (
 // told that the gateway has stopped.
 const hardStop = 5 * time.Second
 
+// leaveTime is how long producers may take to leave once all they sent is delivered. Those that do not heed DRAINING never
+// do.
+const leaveTime = 2 * time.Second
+
 // Main is a gateway, as serve runs it and as tests start it on port 0. Run it, then Close it, once each.
 type Main struct {
 	Config *config.Config
@@ -141,8 +145,8 @@ func (m *Main) Failed() <-chan error { return m.failed }
 func (m *Main) Close(ctx, now context.Context) ([]engine.Undelivered, error) {
 	m.admin.SetReady(false)
 	m.server.Drain()
-	// What Drain did not get done in time is what engine.Close tells.
-	if err := m.engine.Drain(ctx); err != nil {
+	// What is not done in time is what engine.Close tells.
+	if err := m.drain(ctx); err != nil {
 		m.Log.Warn("not all is delivered within the grace, stopping", "cause", context.Cause(ctx))
 	}
 	hard, cancel := context.WithTimeout(now, hardStop)
@@ -152,4 +156,23 @@ func (m *Main) Close(ctx, now context.Context) ([]engine.Undelivered, error) {
 	err = errors.Join(err, m.server.Stop(hard), m.admin.Stop(hard))
 	m.serving.Wait()
 	return left, err
+}
+
+// drain delivers what is held and what producers had sent before they were told. That still comes in while the engine is
+// at rest already, and whose acks are cut off would be sent again, elsewhere: so producers may leave before the end.
+func (m *Main) drain(ctx context.Context) error {
+	if err := m.engine.Drain(ctx); err != nil {
+		return err
+	}
+	leaving, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
+	look := time.NewTicker(leaveTime / 100)
+	defer look.Stop()
+	for m.engine.Stats().Sessions > 0 && leaving.Err() == nil {
+		select {
+		case <-look.C:
+		case <-leaving.Done():
+		}
+	}
+	return m.engine.Drain(ctx)
 }

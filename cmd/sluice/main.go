@@ -8,12 +8,10 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
-
-	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
 )
 
 // version is stamped by the build with -ldflags "-X main.version=...".
-var version = "dev" //nolint:gochecknoglobals // the linker can set nothing else
+var version = "dev"
 
 // Exit codes.
 const (
@@ -65,8 +63,7 @@ func run(ctx context.Context, args []string, t terminal) int {
 		return exitUsage
 	}
 	if err := command.Run(); err != nil {
-		var failure *exitError
-		if !errors.As(err, &failure) || failure.err != nil {
+		if failure, ok := errors.AsType[*exitError](err); !ok || failure.err != nil {
 			parser.Errorf("%s", err)
 		}
 		return exitCode(err)
@@ -91,16 +88,10 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.err }
 
 func exitCode(err error) int {
-	var failure *exitError
-	var faults config.Faults
-	switch {
-	case errors.As(err, &failure):
+	if failure, ok := errors.AsType[*exitError](err); ok {
 		return failure.code
-	case errors.As(err, &faults):
-		return exitUsage
-	default:
-		return exitFailure
 	}
+	return exitFailure
 }
 
 type versionCmd struct{}

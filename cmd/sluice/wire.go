@@ -47,10 +47,12 @@ func (m *Main) newOutputs(limits engine.Limits) (options []engine.OutputOptions,
 			}
 			return nil, err
 		}
+		batch := batching(c, output)
 		options = append(options, engine.OutputOptions{
 			Name:         c.Name,
 			Output:       output,
-			Scheduler:    newScheduler(c, output),
+			Scheduler:    newScheduler(c, batch),
+			Linger:       batch.Linger,
 			Retry:        engine.Retry{Base: c.Retry.Base, Cap: c.Retry.Cap, GiveUpAfter: c.Retry.GiveUpAfter},
 			FlushTimeout: c.FlushTimeout,
 			ParkLimit:    c.ParkLimit,
@@ -113,8 +115,8 @@ func httpOptions(c config.HTTP) http.Options {
 	return o
 }
 
-// newScheduler makes the config's scheduler. What the config leaves out of its batches is as the output wants it.
-func newScheduler(c config.Output, output engine.Output) engine.Scheduler {
+// batching bounds the batches. What the config leaves out is as the output wants it.
+func batching(c config.Output, output engine.Output) engine.BatchLimits {
 	var limits engine.BatchLimits
 	if b, ok := output.(engine.Batcher); ok {
 		limits = b.Batching()
@@ -124,6 +126,11 @@ func newScheduler(c config.Output, output engine.Output) engine.Scheduler {
 	if c.Batch.Linger != nil {
 		limits.Linger = *c.Batch.Linger
 	}
+	return limits
+}
+
+// newScheduler makes the config's scheduler.
+func newScheduler(c config.Output, limits engine.BatchLimits) engine.Scheduler {
 	if c.Scheduler.Type == "sync" {
 		return schedule.NewSync(limits)
 	}

@@ -68,7 +68,7 @@ func (k *checker) sections(c *Config) {
 			path := outputPath(i, section.name)
 			switch {
 			case section.given && section.name != o.Type:
-				k.fault(k.keys[path], path, fmt.Sprintf("is not for an output of type %s", o.Type))
+				k.fault(k.keys[path], path, "is not for an output of type "+o.Type)
 			case !section.given && section.name == o.Type && section.needs != "" && !k.given(path):
 				k.refuse(path, "is missing; an output of type %s needs its %s", o.Type, section.needs)
 			}
@@ -183,7 +183,8 @@ func (k *checker) names(c *Config) map[string]int {
 
 func isName(s string) bool {
 	for _, c := range []byte(s) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
 			return false
 		}
 	}

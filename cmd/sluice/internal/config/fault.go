@@ -30,14 +30,19 @@ func (f Fault) String() string {
 // Faults are all that is wrong in a config file, in the order of the file.
 type Faults []Fault
 
-// Error has one line a fault.
-func (fs Faults) Error() string {
+// String has one line a fault.
+func (fs Faults) String() string {
 	lines := make([]string, len(fs))
 	for i, f := range fs {
 		lines[i] = f.String()
 	}
 	return strings.Join(lines, "\n")
 }
+
+// A FaultsError is the error of a config with faults.
+type FaultsError struct{ Faults Faults }
+
+func (e *FaultsError) Error() string { return e.Faults.String() }
 
 func (fs Faults) sort() {
 	slices.SortStableFunc(fs, func(a, b Fault) int {

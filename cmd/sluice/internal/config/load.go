@@ -18,7 +18,7 @@ type Environment struct {
 	Memory int64                            // the memory limit that the process sees, in bytes; 0: not known
 }
 
-// Load reads a config file. The error is [Faults] with all that is wrong, or that the file cannot be read. Warnings are
+// Load reads a config file. The error is a [FaultsError] with all that is wrong, or that the file cannot be read. Warnings are
 // what is allowed and probably not meant.
 func Load(file string, env Environment) (c *Config, warnings Faults, err error) {
 	data, err := os.ReadFile(file)
@@ -33,7 +33,7 @@ func Parse(file string, data []byte, env Environment) (c *Config, warnings Fault
 	root, fault := parseYAML(data)
 	if fault != nil {
 		fault.File = file
-		return nil, nil, Faults{*fault}
+		return nil, nil, &FaultsError{Faults{*fault}}
 	}
 	d := newDecoder(env.Lookup)
 	c = &Config{}
@@ -54,7 +54,7 @@ func Parse(file string, data []byte, env Environment) (c *Config, warnings Fault
 		fs.sort()
 	}
 	if len(faults) > 0 {
-		return nil, k.warnings, faults
+		return nil, k.warnings, &FaultsError{faults}
 	}
 	return c, k.warnings, nil
 }
@@ -91,8 +91,8 @@ func syntaxFault(data []byte, err error) *Fault {
 	at := syntax.GetToken().Position
 	f := &Fault{Line: at.Line, Col: at.Column, Msg: "is not YAML: " + syntax.GetMessage()}
 	lines := strings.Split(string(data), "\n")
-	if at.Line <= len(lines) && strings.Contains(lines[at.Line-1], "${") {
-		f.Msg += "; within { } and [ ] a ${NAME} needs quotes"
+	if at.Line <= len(lines) && strings.Count(lines[at.Line-1], "{") > 1 {
+		f.Msg += "; within { } and [ ] a value that has braces of its own, such as ${NAME}, needs quotes"
 	}
 	return f
 }

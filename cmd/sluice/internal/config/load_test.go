@@ -33,9 +33,8 @@ func testEnvironment() config.Environment {
 
 func TestAllFaultsAtOnce(t *testing.T) {
 	_, _, err := config.Load(filepath.Join("testdata", "faults.yaml"), testEnvironment())
-	var faults config.Faults
-	if !errors.As(err, &faults) {
-		t.Fatalf("error is %T %v, want Faults", err, err)
+	if _, ok := errors.AsType[*config.FaultsError](err); !ok {
+		t.Fatalf("error is %T %v, want FaultsError", err, err)
 	}
 	got := err.Error() + "\n"
 	if strings.Contains(got, "hunter2") {
@@ -150,7 +149,7 @@ func TestFaults(t *testing.T) {
 		"null outputs":          {"outputs:", "1:10: outputs: want a list, got nothing"},
 		"not YAML":              {"outputs: [a\n", "1:10: is not YAML: sequence end token ']' not found"},
 		"tab":                   {"server:\n\tlisten: x", "2:1: is not YAML: found character '\t' that cannot start any token"},
-		"variable in braces":    {"a: {b: ${X}}", "within { } and [ ] a ${NAME} needs quotes"},
+		"variable in braces":    {"a: {b: ${X}}", "such as ${NAME}, needs quotes"},
 		"two documents":         {outputs + "---\na: b", "3:1: a second document begins here; a config is one"},
 		"unknown alias":         {outputs + "routes: *r", "2:9: routes: there is no anchor &r above"},
 		"YAML tag":              {outputs + "routes: !!seq []", "2:9: routes: YAML tags such as !!seq are not read here; leave it out"},
@@ -210,7 +209,7 @@ func TestWarnings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := warnings.Error()
+			got := warnings.String()
 			if (c.want == "") != (got == "") || !strings.Contains(got, c.want) || len(warnings) > 1 {
 				t.Errorf("got\n%v\nwant\n%v", got, c.want)
 			}

@@ -89,8 +89,8 @@ func checkEnum(f field, text string) error {
 
 // checkBounds holds a number of any type to min and max of its field, which are written as values of its type.
 func checkBounds(v reflect.Value, f field) error {
-	got, comparable := magnitude(v)
-	if !comparable {
+	got, bounded := magnitude(v)
+	if !bounded {
 		return nil
 	}
 	bound := func(text string) float64 {
@@ -112,8 +112,8 @@ func checkBounds(v reflect.Value, f field) error {
 	return nil
 }
 
-func magnitude(v reflect.Value) (x float64, comparable bool) {
-	if p, ok := v.Interface().(Portion); ok {
+func magnitude(v reflect.Value) (x float64, bounded bool) {
+	if p, ok := reflect.TypeAssert[Portion](v); ok {
 		return float64(p.Size), p.Percent == 0
 	}
 	switch {
