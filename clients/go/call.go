@@ -104,6 +104,9 @@ func (c *call) serve() error {
 // openStream sends Open and waits for the first status.
 func (c *call) openStream() error {
 	s := c.s
+	if s.isEmpty() {
+		return ErrClosed
+	}
 	s.mu.Lock()
 	open := &sluicev1.Open{
 		StreamId: s.id, Tag: s.opts.Tag, Resource: s.opts.Resource, Epoch: s.epoch, FirstSequence: s.window.lowest(),

@@ -111,10 +111,8 @@ func TestFlushOfDroppedRecords(t *testing.T) {
 		synctest.Wait()
 		log(t, s, 4, 6)
 		synctest.Wait()
-		select {
-		case <-flushed:
-			t.Fatal("flushed while a record was queued")
-		default:
+		if len(flushed) > 0 {
+			t.Error("flushed while a record was queued")
 		}
 		log(t, s, 7, 7)
 		if err := <-flushed; err != nil {

@@ -68,6 +68,13 @@ type conn struct {
 
 // newGateway starts a gateway, which is stopped with the test.
 func newGateway(t testing.TB) *gateway {
+	g, stop := startGateway()
+	t.Cleanup(stop)
+	return g
+}
+
+// startGateway is newGateway for those who have no test.
+func startGateway() (started *gateway, stop func()) {
 	g := &gateway{
 		listener: bufconn.Listen(1 << 20), limit: 8 << 20,
 		server:  grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second})),
@@ -79,31 +86,16 @@ func newGateway(t testing.TB) *gateway {
 		defer close(served)
 		_ = g.server.Serve(g.listener)
 	}()
-	t.Cleanup(func() {
+	return g, func() {
 		g.server.Stop()
 		<-served
-	})
-	return g
+	}
 }
 
-// newClient makes a client of the gateways, which are addresses of one name, and closes it with the test.
+// newClient makes a client of the gateways and closes it with the test.
 func newClient(t testing.TB, gateways ...*gateway) *sluice.Client {
 	t.Helper()
-	byAddr := map[string]*gateway{}
-	var addrs []resolver.Address
-	for i, g := range gateways {
-		addr := "gateway-" + strconv.Itoa(i)
-		byAddr[addr] = g
-		addrs = append(addrs, resolver.Address{Addr: addr})
-	}
-	names := manual.NewBuilderWithScheme("test")
-	names.InitialState(resolver.State{Addresses: addrs})
-	client, err := sluice.New("test:///gateways", sluice.WithPlaintext(), sluice.WithDialOptions(
-		grpc.WithResolvers(names),
-		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			return byAddr[addr].listener.DialContext(ctx)
-		}),
-	))
+	client, err := sluice.New("test:///gateways", connectTo(gateways...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +105,25 @@ func newClient(t testing.TB, gateways ...*gateway) *sluice.Client {
 		_ = client.Close(ctx)
 	})
 	return client
+}
+
+// connectTo makes the gateways addresses of the name test:///gateways.
+func connectTo(gateways ...*gateway) []sluice.Option {
+	byAddr := map[string]*gateway{}
+	var addrs []resolver.Address
+	for i, g := range gateways {
+		addr := "gateway-" + strconv.Itoa(i)
+		byAddr[addr] = g
+		addrs = append(addrs, resolver.Address{Addr: addr})
+	}
+	names := manual.NewBuilderWithScheme("test")
+	names.InitialState(resolver.State{Addresses: addrs})
+	return []sluice.Option{sluice.WithPlaintext(), sluice.WithDialOptions(
+		grpc.WithResolvers(names),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			return byAddr[addr].listener.DialContext(ctx)
+		}),
+	)}
 }
 
 func (g *gateway) StreamLogs(rpc grpc.BidiStreamingServer[sluicev1.StreamLogsRequest, sluicev1.StreamLogsResponse]) error {

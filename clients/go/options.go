@@ -109,7 +109,7 @@ func orDefault[T int | time.Duration](v, def T) T {
 func (o StreamOptions) check() error {
 	var faults []error
 	if o.Tag == "" {
-		faults = append(faults, errors.New("Tag is empty: routes would have nothing to match"))
+		faults = append(faults, errors.New("no Tag: routes would have nothing to match"))
 	}
 	for name, v := range map[string]int{
 		"BatchRecords": o.BatchRecords, "BatchBytes": o.BatchBytes, "QueueRecords": o.QueueRecords,

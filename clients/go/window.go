@@ -94,7 +94,7 @@ func (w *window) replace(b *block, record []byte) {
 // ack releases all up to and including seq and returns how many records that were. An ack that moves back changes nothing;
 // one beyond what was sent counts as far as that.
 func (w *window) ack(seq uint64) int {
-	
+	seq = min(seq, w.next-1)
 	if seq <= w.acked {
 		return 0
 	}
