@@ -10,9 +10,9 @@ import (
 )
 
 // TestScheduler checks that a scheduler keeps the contract of engine.Scheduler. perKey says that at most one batch of a key
-// may fly, and in order. new makes an empty scheduler that lets inFlight batches fly to begin with; one that always lets
+// may fly, and in order. build makes an empty scheduler that lets inFlight batches fly to begin with; one that always lets
 // just one fly may ignore it, and is spared the cases that need more.
-func TestScheduler(t *testing.T, perKey bool, new func(limits engine.BatchLimits, inFlight int) engine.Scheduler) {
+func TestScheduler(t *testing.T, perKey bool, build func(limits engine.BatchLimits, inFlight int) engine.Scheduler) {
 	for _, c := range schedulerCases {
 		if (c.order == keepsOrder && !perKey) || (c.order == givesUpOrder && perKey) {
 			continue
@@ -22,13 +22,13 @@ func TestScheduler(t *testing.T, perKey bool, new func(limits engine.BatchLimits
 			limits = *c.limits
 		}
 		slots := max(c.slots, 1)
-		s := new(limits, slots)
+		s := build(limits, slots)
 		if _, limit := s.InFlight(); limit < slots {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) { c.run(newSchedulerBench(t, s)) })
 	}
-	t.Run("model", func(t *testing.T) { testSchedulerModel(t, perKey, new) })
+	t.Run("model", func(t *testing.T) { testSchedulerModel(t, perKey, build) })
 }
 
 // A schedulerCase is one sentence of the contract. Where limits is nil a batch has up to 10 records and 1000 bytes, and

@@ -142,6 +142,18 @@ func TestObjectsOfSeveralChunks(t *testing.T) {
 	}
 }
 
+// A chunk may come to lie where another one lay.
+func TestObjectOfAnotherChunkInTheSamePlace(t *testing.T) {
+	r := renderer(t, Options{})
+	c := chunkOf(nil, nil)
+	for _, id := range []string{"one", "two", "three"} {
+		c.Stream, c.Resource = &engine.Stream{ID: id}, enginetest.Resource("id", id)
+		if got := renderAll(t, r, batchOf(nil, c)); strings.Count(got, `"`+id+`"`) != 2 {
+			t.Errorf("of stream %s: %s", id, got)
+		}
+	}
+}
+
 func TestDeadLetter(t *testing.T) {
 	d := &engine.DeadLetter{
 		Output: "aws", Reason: "http_400", Message: "no \"such\"\nthing", Attempts: 3,

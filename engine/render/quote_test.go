@@ -44,7 +44,7 @@ func checkString(t testing.TB, s string) {
 }
 
 func TestStringAtEveryOffset(t *testing.T) {
-	for _, odd := range []string{"\"", "\\", "\n", "\r", "\t", "\x00", "\x1f", "\x7f", "é", "€", "😀", "\xff", "\xe2\x82", "\u2028", "!", "]", "[", "#"} {
+	for _, odd := range []string{"\"", "\\", "\n", "\r", "\t", "\x00", "\x1f", "\x7f", "é", "€", "😀", "\xff", "\x80", "\x9f", "\xe2\x82", "\u2028", "!", "]", "[", "#"} {
 		for n := range 20 {
 			checkString(t, strings.Repeat("a", n)+odd+strings.Repeat("z", 19-n))
 			checkString(t, strings.Repeat("a", n)+odd)

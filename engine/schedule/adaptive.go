@@ -39,15 +39,10 @@ type Adaptive struct {
 	baseline float64 // seconds; zero: none yet
 }
 
-// NewAdaptive makes a limit that starts at min, which is at least 1, and stays between min and max.
-func NewAdaptive(min, max int) *Adaptive {
-	if min < 1 {
-		min = 1
-	}
-	if max < min {
-		max = min
-	}
-	return &Adaptive{min: min, max: max, now: min}
+// NewAdaptive makes a limit that starts at least, or 1 where that is more, and never goes below that nor above most.
+func NewAdaptive(least, most int) *Adaptive {
+	least = max(least, 1)
+	return &Adaptive{min: least, max: max(most, least), now: least}
 }
 
 // Now implements [Limit].

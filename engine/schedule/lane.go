@@ -35,13 +35,8 @@ type rest struct {
 // out, hence dips grow younger from first to last.
 type dip struct{ turn }
 
-func newLane() *lane { return &lane{} }
-
 // idle reports whether nothing waits and nothing flies.
 func (l *lane) idle() bool { return l.flying == 0 && l.rests.len() == 0 && l.spans.len() == 0 }
-
-// reset readies an idle lane for another key.
-func (l *lane) reset() { l.key, l.front, l.urgent = "", 0, 0 }
 
 // turn is by the oldest of what waits.
 func (l *lane) turn() turn {
@@ -99,7 +94,7 @@ func (l *lane) fit(records, bytes int) (whole, part int) {
 				switch {
 				case whole == 0:
 					part = max(min(part, average), 1)
-				case n <= records || average < records:
+				case average < records:
 					part = 0
 				}
 			}

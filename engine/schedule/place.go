@@ -99,6 +99,7 @@ func (s *Scheduler) pop(l *lane) engine.Span {
 }
 
 // Forgotten lanes are used again, so that keys which come and go cost no garbage. So many are kept, if they are small.
+// Numbers only rise, so those that a lane keeps mean nothing under its next key.
 const (
 	maxSpareLanes = 256
 	maxSpareSpans = 8
@@ -114,7 +115,7 @@ func (s *Scheduler) lane(key string) *lane {
 		l, s.spare[last] = s.spare[last], nil
 		s.spare = s.spare[:last]
 	} else {
-		l = newLane()
+		l = new(lane)
 	}
 	l.key = key
 	s.lanes[key] = l
@@ -124,7 +125,7 @@ func (s *Scheduler) lane(key string) *lane {
 func (s *Scheduler) forget(l *lane) {
 	delete(s.lanes, l.key)
 	if len(s.spare) < maxSpareLanes && l.spans.cap() <= maxSpareSpans {
-		l.reset()
+		l.key = ""
 		s.spare = append(s.spare, l)
 	}
 }

@@ -323,6 +323,16 @@ func TestFileIsTakenAway(t *testing.T) {
 	if got := read(t, path+".moved") + "|" + read(t, path); got != "one\n|three\n" {
 		t.Errorf("the files hold %q", got)
 	}
+	if err := os.Rename(path, path+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("theirs\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write(t, o, path, "ours")
+	if got := read(t, path); got != "theirs\nours\n" {
+		t.Errorf("the file that took its place holds %q", got)
+	}
 	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package file
 import (
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -134,7 +135,7 @@ func TestLeftoversAreFinished(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		zipped := zip(t, "second")
+		zipped := zip(t, "second, compressed")
 		put(1, "", "first")
 		put(1, gzipSuffix+tempSuffix, "half of it")
 		put(2, "", "second") // compressed, but not yet removed
@@ -148,7 +149,7 @@ func TestLeftoversAreFinished(t *testing.T) {
 		o := text(t, Options{Path: path, Rotate: Rotate{Size: 1 << 20, Gzip: true}}, nil)
 		write(t, o, path, "now")
 		synctest.Wait()
-		expect(t, dir, "f=now\n", "f.1.gz=first", "f.2.gz=second", "f.20260102T030405.1Z=", "f.old.gz=", "fx.3=")
+		expect(t, dir, "f=now\n", "f.1.gz=first", "f.2.gz=second, compressed", "f.20260102T030405.1Z=", "f.old.gz=", "fx.3=")
 		if err := o.Close(); err != nil {
 			t.Error(err)
 		}
@@ -234,9 +235,13 @@ func TestRate(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		n := takenOf(t, o.Write(ctx, batch(t, path, bodies...)))
+		err := o.Write(ctx, batch(t, path, bodies...))
+		n := takenOf(t, err)
 		if n < 40 || n > 60 {
 			t.Errorf("%d records of 10 bytes in 5 s", n)
+		}
+		if errors.Unwrap(err) != nil {
+			t.Errorf("nothing failed, the rest goes on at once: %v", err)
 		}
 		write(t, o, path, bodies[n:]...)
 		if got := strings.Count(read(t, path), "123456789\n"); got != 200 {

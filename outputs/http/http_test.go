@@ -194,6 +194,43 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// A connection lives on after a refusal, whatever was said along with it.
+func TestConnectionIsKept(t *testing.T) {
+	v, o := setup(t, Options{})
+	v.answer = func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write(make([]byte, 4*maxRead))
+	}
+	for range 3 {
+		if err := o.Write(t.Context(), batch(t, "one")); err == nil {
+			t.Fatal("it was taken")
+		}
+	}
+	if len(v.conns) != 1 {
+		t.Errorf("%d connections for three requests, one after the other", len(v.conns))
+	}
+}
+
+// The transport may read a body after its answer is there: the memory is not used again before it is done.
+func TestPayloadIsFreedWithItsLastReader(t *testing.T) {
+	freed := 0
+	p := &payload{data: []byte("body"), free: func() { freed++ }}
+	p.refs.Store(1)
+	one, two := p.open(), p.open()
+	if b, err := io.ReadAll(one); err != nil || string(b) != "body" {
+		t.Errorf("%q, %v", b, err)
+	}
+	for _, done := range []func(){p.release, func() { _ = one.Close() }, func() { _ = one.Close() }} {
+		if done(); freed != 0 {
+			t.Fatal("freed while it may be read")
+		}
+	}
+	_ = two.Close()
+	if _, err := two.Read(make([]byte, 1)); freed != 1 || err == nil {
+		t.Errorf("freed %d times after the last reader was closed; it reads on: %v", freed, err)
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	const secs = "Retry-After"
 	for _, c := range []struct {
