@@ -25,6 +25,7 @@ type flight struct {
 	chunks []*Chunk // pinned, one a span, while the batch flies
 	splits *int     // how often this batch and its other parts may still be bisected; nil before the first time
 	panics int      // of its output, with this batch
+	probes *parking // that it finds out about while it flies; nil
 }
 
 // NewBatch makes a batch of spans of one key, in order. There must be at least one.

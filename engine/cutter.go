@@ -16,17 +16,16 @@ func newCutter(out Output) cutter {
 	return cutter{keyer: keyer, groups: map[string]uint32{}}
 }
 
-// cut gives the spans of a chunk that the cursor just gave. They are valid until the next call.
-func (k *cutter) cut(cur Cursor, pos Pos, c *Chunk) []Span {
-	return k.recut(Span{
+// wholeSpan is all of a chunk that the cursor just gave, not yet cut.
+func wholeSpan(cur Cursor, pos Pos, c *Chunk) Span {
+	return Span{
 		Cursor: cur, Pos: pos, Stream: c.Stream, Records: SelectRange(0, c.Count),
 		Bytes: len(c.Data), Arrived: c.Arrived, Urgent: c.Urgent,
-	}, c)
+	}
 }
 
-// recut gives the spans of another output's span, whose chunk is c, by the keys of this one. They are valid until the next
-// call.
-func (k *cutter) recut(s Span, c *Chunk) []Span {
+// cut gives the spans of a span, whose chunk is c, by the keys of this output. They are valid until the next call.
+func (k *cutter) cut(s Span, c *Chunk) []Span {
 	k.spans = k.spans[:0]
 	switch {
 	case k.keyer == nil:

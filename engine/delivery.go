@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -39,6 +40,7 @@ type delivery struct {
 	draining               bool
 	dropped                map[string]int64 // records by reason, not yet told
 	toldDrops, toldFailure time.Time
+	lookedAtParked         time.Time
 
 	books *books
 }
@@ -106,6 +108,7 @@ func (d *delivery) round(now time.Time) time.Duration {
 	}
 	d.evict(now)
 	wait := d.launch(now)
+	d.forgetParked(now)
 	d.settleIdle()
 	d.reportDrops(now)
 	return wait
@@ -119,11 +122,28 @@ func (d *delivery) read(now time.Time) {
 			return
 		}
 		d.books.owe(c.Stream, int64(c.Count))
-		for _, s := range d.cutter.cut(d.cursor, pos, c) {
-			d.add(now, s)
-		}
+		d.cut(now, wholeSpan(d.cursor, pos, c), c)
 		c.Release()
 	}
+}
+
+// cut adds a span by the output's keys. Where the output panics when it is asked for them, it can never take these records:
+// they are refused, as by a Write that panics.
+func (d *delivery) cut(now time.Time, whole Span, c *Chunk) {
+	for _, s := range d.keyed(now, whole, c) {
+		d.add(now, s)
+	}
+}
+
+func (d *delivery) keyed(now time.Time, whole Span, c *Chunk) (spans []Span) {
+	defer func() {
+		if v := recover(); v != nil {
+			d.engine.log.Error("output panicked", "output", d.Name, "panic", v, "stack", string(debug.Stack()))
+			d.reject([]Span{whole}, DeadLetter{Reason: "panic", Message: fmt.Sprintf("no key: %v", v), First: now, Last: now})
+			spans = nil
+		}
+	}()
+	return d.cutter.cut(whole, c)
 }
 
 // add gives a span to the scheduler, or to the dead letters while its key is parked for too long.
@@ -143,9 +163,7 @@ func (d *delivery) accept(now time.Time, dead []Span) {
 			d.engine.log.Error("load dead letter", "output", d.Name, "stream", s.Stream.ID, "err", err)
 			continue
 		}
-		for _, s := range d.cutter.recut(s, c) {
-			d.Scheduler.Add(now, s)
-		}
+		d.cut(now, s, c)
 		c.Release()
 	}
 }
@@ -159,6 +177,10 @@ func (d *delivery) launch(now time.Time) time.Duration {
 				wait = maxWait
 			}
 			return wait
+		}
+		if p := d.parked[b.Key]; p != nil && p.holds(now) && !d.draining {
+			d.holdBack(now, b, p)
+			continue
 		}
 		d.fly(now, b)
 	}
@@ -193,6 +215,8 @@ func (d *delivery) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		close(d.abandon)
 		<-d.done
+	}
+	if d.airborne > 0 {
 		return fmt.Errorf("output %q: %d writes have not returned: %w", d.Name, d.airborne, ctx.Err())
 	}
 	if c, ok := d.Output.(interface{ Close() error }); ok {

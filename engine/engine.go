@@ -118,6 +118,9 @@ func (e *Engine) link(byName map[string]*delivery, rs []Route) error {
 		if d.dead = byName[d.DeadLetter]; d.dead == nil {
 			return fmt.Errorf("output %q: dead_letter: no output is named %q", d.Name, d.DeadLetter)
 		}
+		if d.dead.dropOldest {
+			return fmt.Errorf("output %q: dead_letter: output %q drops its oldest, and would drop dead letters", d.Name, d.DeadLetter)
+		}
 		next := d.dead
 		for range byName { // a chain that is longer goes round
 			if next = byName[next.DeadLetter]; next == nil {

@@ -21,6 +21,9 @@ func (d *delivery) fly(now time.Time, b *Batch) {
 	if b.First.IsZero() {
 		b.First = now
 	}
+	if b.probes = d.parked[b.Key]; b.probes != nil {
+		b.probes.flying++
+	}
 	deadline := now.Add(d.FlushTimeout)
 	d.airborne++
 	d.books.takeOff(now, deadline, b)
@@ -48,7 +51,8 @@ func (d *delivery) write(ctx context.Context, b *Batch) *landing {
 	return l
 }
 
-// attempt calls the output; a panic there fails this batch and nothing else.
+// attempt calls the output; a panic there fails this batch and nothing else. So does an error that panics when it is read:
+// it is read here first.
 func (d *delivery) attempt(ctx context.Context, b *Batch) (err error, panicked bool) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -56,10 +60,15 @@ func (d *delivery) attempt(ctx context.Context, b *Batch) (err error, panicked b
 			err, panicked = fmt.Errorf("output panicked: %v", v), true
 		}
 	}()
-	return d.Output.Write(ctx, b), false
+	err = d.Output.Write(ctx, b)
+	if err != nil {
+		_, _ = err.Error(), AsWriteError(err).Kind
+	}
+	return err, false
 }
 
-// load gives the chunks of spans, one a span. Spans of one chunk that follow each other share a reference.
+// load gives the chunks of spans, one a span. Spans of one chunk that follow each other share a reference, also where they
+// are dead letters of two outputs.
 func load(ctx context.Context, spans []Span) ([]*Chunk, error) {
 	chunks := make([]*Chunk, 0, len(spans))
 	for i := range spans {
@@ -72,6 +81,9 @@ func load(ctx context.Context, spans []Span) ([]*Chunk, error) {
 		if err != nil {
 			release(chunks)
 			return nil, err
+		}
+		if i > 0 && chunks[i-1] == c {
+			c.Release()
 		}
 		chunks = append(chunks, c)
 	}

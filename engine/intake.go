@@ -117,6 +117,9 @@ func (in *intake) ack() {
 	if s := in.session; s != nil {
 		s.changed.ring()
 		s.room.ring()
+		if s.halfClosed {
+			s.turned.ring()
+		}
 	}
 }
 

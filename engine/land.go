@@ -9,7 +9,14 @@ import (
 func (d *delivery) land(now time.Time, l *landing) {
 	b := l.batch
 	d.airborne--
+	if b.probes != nil {
+		b.probes.flying--
+		b.probes = nil
+	}
 	v := d.Retry.judge(now, l)
+	if d.draining { // there is only so much time
+		v.wait, v.cool = min(v.wait, drainBackoff), min(v.cool, drainBackoff)
+	}
 	d.books.touchDown(now, l, v.result)
 	d.report(now, l, v)
 	for _, r := range v.delivered {
@@ -20,8 +27,12 @@ func (d *delivery) land(now time.Time, l *landing) {
 			Reason: r.Reason, Message: r.Message, Attempts: b.Attempt, First: b.First, Last: now,
 		})
 	}
-	rest := d.rest(now, b, v)
-	if d.park(now, b.Key, v, l) {
+	p := d.park(now, b.Key, v, l)
+	if p != nil {
+		v.wait = p.probe.Sub(now)
+	}
+	rest := rest(now, b, v)
+	if p != nil && p.diverting {
 		rest = d.divert(now, rest)
 	}
 	result := Result{Rest: rest, Latency: l.latency, Pushback: v.pushback}
@@ -37,11 +48,7 @@ func (d *delivery) land(now time.Time, l *landing) {
 }
 
 // rest makes the batches that are tried again. The whole batch is tried as it is; it is frozen.
-func (d *delivery) rest(now time.Time, b *Batch, v verdict) []*Batch {
-	wait := v.wait
-	if d.draining {
-		wait = min(wait, drainBackoff)
-	}
+func rest(now time.Time, b *Batch, v verdict) []*Batch {
 	var rest []*Batch
 	for _, r := range v.rest {
 		part := b
@@ -53,8 +60,8 @@ func (d *delivery) rest(now time.Time, b *Batch, v verdict) []*Batch {
 			part.Attempt = 0
 		}
 		part.NotBefore = time.Time{}
-		if wait > 0 {
-			part.NotBefore = now.Add(wait)
+		if v.wait > 0 {
+			part.NotBefore = now.Add(v.wait)
 		}
 		rest = append(rest, part)
 	}

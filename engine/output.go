@@ -57,7 +57,12 @@ type WriteError struct {
 	Err    error
 }
 
-func (e *WriteError) Error() string { return e.Err.Error() }
+func (e *WriteError) Error() string {
+	if e.Err == nil {
+		return resultOf(e.Kind)
+	}
+	return e.Err.Error()
+}
 
 // Unwrap gives the cause.
 func (e *WriteError) Unwrap() error { return e.Err }

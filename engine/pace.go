@@ -87,8 +87,7 @@ func (in *intake) post() {
 
 func (in *intake) tell() {
 	if in.session != nil {
-		in.session.changed.ring()
-		in.session.room.ring()
+		in.session.tell()
 	}
 }
 

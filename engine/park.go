@@ -1,33 +1,47 @@
 package engine
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // A parking is a key whose destination does not let us in. Its data is kept and tried again after each backoff; the key
 // holds up its own streams at their limits, no others. Parked for longer than the park limit, what it holds and what comes
-// goes to the dead letters, in order, where there are some; a probe now and then finds out whether it is let in again.
+// goes to the dead letters, in order, where there are some; a probe now and then finds out whether it is let in again, one
+// at a time, whatever else of the key could fly: slots are for those who are let in.
 type parking struct {
 	since     time.Time
 	attempts  int
 	message   string
-	probe     time.Time // what comes before it is diverted, what comes then is tried
+	probe     time.Time // when the next one is due
+	flying    int       // probes
 	diverting bool
 }
 
-func (p *parking) diverts(now time.Time) bool { return p.diverting && now.Before(p.probe) }
+// heldBack is how long a batch of a parked key waits where a probe flies already.
+const heldBack = time.Second
+
+// diverts reports whether what comes goes to the dead letters. What comes when a probe is due, or flies, waits for it.
+func (p *parking) diverts(now time.Time) bool {
+	return p.diverting && p.flying == 0 && now.Before(p.probe)
+}
+
+// holds reports whether a batch of the key may not fly.
+func (p *parking) holds(now time.Time) bool { return p.flying > 0 || now.Before(p.probe) }
 
 func (p *parking) deadLetter(now time.Time) DeadLetter {
 	return DeadLetter{Reason: "parked", Message: p.message, Attempts: p.attempts, First: p.since, Last: now}
 }
 
-// park books a denial, or the end of one. It reports whether the key's data goes to the dead letters by now.
-func (d *delivery) park(now time.Time, key string, v verdict, l *landing) bool {
+// park books a denial, or the end of one. It gives the parking of what was denied, nil where nothing was.
+func (d *delivery) park(now time.Time, key string, v verdict, l *landing) *parking {
 	p := d.parked[key]
 	if !v.denied {
 		if p != nil && len(v.delivered)+len(v.rejected) > 0 {
 			delete(d.parked, key)
 			d.engine.log.Info("key is let in again", "output", d.Name, "key", key, "parked_for", now.Sub(p.since))
 		}
-		return false
+		return nil
 	}
 	if p == nil {
 		p = &parking{since: now}
@@ -36,9 +50,31 @@ func (d *delivery) park(now time.Time, key string, v verdict, l *landing) bool {
 	}
 	p.attempts++
 	p.message = l.err.Error()
-	p.probe = now.Add(v.wait)
+	wait := d.Retry.Base + d.Retry.backoff(p.attempts) // never at once
+	if d.draining {
+		wait = min(wait, drainBackoff)
+	}
+	p.probe = now.Add(wait)
 	p.diverting = d.dead != nil && now.Sub(p.since) >= d.ParkLimit
-	return p.diverting
+	return p
+}
+
+// holdBack puts down a batch that the scheduler would let fly.
+func (d *delivery) holdBack(now time.Time, b *Batch, p *parking) {
+	b.NotBefore = p.probe
+	if !b.NotBefore.After(now) {
+		b.NotBefore = now.Add(heldBack)
+	}
+	d.Scheduler.Done(now, b, Result{Rest: []*Batch{b}})
+}
+
+// forgetParked forgets the keys that nothing came to probe with for a park limit: whoever wrote under them is gone.
+func (d *delivery) forgetParked(now time.Time) {
+	if len(d.parked) == 0 || now.Sub(d.lookedAtParked) < maxWait {
+		return
+	}
+	d.lookedAtParked = now
+	maps.DeleteFunc(d.parked, func(_ string, p *parking) bool { return now.Sub(p.probe) >= d.ParkLimit })
 }
 
 // divert gives what was denied to the dead letters.

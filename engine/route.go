@@ -11,21 +11,29 @@ func Matches(pattern, tag string) bool {
 	return matchParts(strings.Split(pattern, "."), strings.Split(tag, "."))
 }
 
+// matchParts goes back to the last "**" alone, and gives that one part more: a tag is its client's, and may be long.
 func matchParts(pattern, tag []string) bool {
-	for i, p := range pattern {
-		if p == "**" {
-			for skip := 0; i+skip <= len(tag); skip++ {
-				if matchParts(pattern[i+1:], tag[i+skip:]) {
-					return true
-				}
-			}
-			return false
-		}
-		if i >= len(tag) || p != "*" && p != tag[i] {
+	p, t := 0, 0
+	star, taken := -1, 0 // the last "**", and the parts of the tag up to which it stands
+	for t < len(tag) {
+		switch {
+		case p < len(pattern) && pattern[p] == "**":
+			star, taken = p, t
+			p++
+		case p < len(pattern) && (pattern[p] == "*" || pattern[p] == tag[t]):
+			p++
+			t++
+		case star >= 0:
+			taken++
+			p, t = star+1, taken
+		default:
 			return false
 		}
 	}
-	return len(pattern) == len(tag)
+	for p < len(pattern) && pattern[p] == "**" {
+		p++
+	}
+	return p == len(pattern)
 }
 
 // CheckPattern says what is wrong with a route's pattern, if anything.

@@ -159,7 +159,7 @@ func (s step) complaint() string {
 }
 
 // scan checks a message. depth is how many messages may still lie within each other, this one included. It is the hot path
-// of everything that comes in: numbers of one byte are read in place, because a call costs more than they do.
+// of everything that comes in: numbers of one byte, and lengths of two, are read in place, because a call costs more than they do.
 func scan(b []byte, s shape, depth int) *fault {
 	if depth == 0 {
 		return &fault{code: FaultTooDeep, msg: fmt.Sprintf("nested more than %d messages deep", MaxDepth)}
@@ -197,9 +197,12 @@ func scan(b []byte, s shape, depth int) *fault {
 			i = groupEnd(b, i, protowire.Number(tag>>3))
 		default:
 			var n uint64
-			if i < len(b) && b[i] < 0x80 {
+			switch {
+			case i < len(b) && b[i] < 0x80:
 				n, i = uint64(b[i]), i+1
-			} else {
+			case i+1 < len(b) && b[i+1] < 0x80: // most bodies
+				n, i = uint64(b[i]&0x7f)|uint64(b[i+1])<<7, i+2
+			default:
 				n, i = longVarint(b, i)
 			}
 			if i < 0 || n > uint64(len(b)-i) {

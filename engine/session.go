@@ -22,6 +22,7 @@ type Open struct {
 type Session struct {
 	in      *intake
 	changed bell
+	turned  bell
 	room    bell
 
 	// The intake's lock guards what follows.
@@ -44,7 +45,7 @@ func (e *Engine) Open(o Open) (*Session, error) {
 	if refusal := in.begin(o, outputs); refusal != nil {
 		return nil, e.refuse(refusal)
 	}
-	s := &Session{in: in, changed: newBell(e.mute), room: newBell(e.mute)}
+	s := &Session{in: in, changed: newBell(e.mute), turned: newBell(e.mute), room: newBell(e.mute)}
 	if in.session != nil {
 		in.session.end(&Error{
 			Code: CodeAborted, Reason: "FENCED",
@@ -66,7 +67,13 @@ func (s *Session) end(why *Error) {
 	if s.over == nil {
 		s.over = why
 	}
+	s.tell()
+}
+
+// tell says that there are news which cannot wait, and that Append may have room.
+func (s *Session) tell() {
 	s.changed.ring()
+	s.turned.ring()
 	s.room.ring()
 }
 
@@ -135,7 +142,7 @@ func (s *Session) HalfClose() {
 		s.halfClosed = true
 		in.hurry()
 	}
-	s.changed.ring()
+	s.tell()
 }
 
 // Poll gives the stream's status, and whether it differs from what the last Poll gave. Rejections are given once.
@@ -165,6 +172,9 @@ func (s *Session) Poll() (st Status, changed bool, err error) {
 
 // Changed has capacity 1 and is signalled when Poll may have news.
 func (s *Session) Changed() <-chan struct{} { return s.changed.c }
+
+// Turned has capacity 1 and is signalled when Poll may have news that cannot wait: all but acks that go on as before.
+func (s *Session) Turned() <-chan struct{} { return s.turned.c }
 
 // Close detaches the session. What was admitted stays.
 func (s *Session) Close() {

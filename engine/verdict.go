@@ -10,12 +10,13 @@ import (
 )
 
 const (
-	// maxSplits bounds the bisecting of one batch that is refused for good: so many cuts find several bad records among
-	// 10,000, and a destination that refuses everything is not asked 20,000 times. What is left then goes as a whole.
+	// maxSplits bounds the bisecting of one batch that is refused for good: so many cuts, since it last took anything of
+	// it, find a bad record among 10,000 or the size that fits, and a destination that refuses everything is not asked
+	// 20,000 times. What is left then goes as a whole.
 	maxSplits = 128
 	// maxPanics is how many times a batch is tried again after its output panicked.
 	maxPanics = 2
-	// drainBackoff caps the backoff while draining: there is only so much time.
+	// drainBackoff caps the backoff, and the cooling, while draining: there is only so much time.
 	drainBackoff = time.Second
 )
 
@@ -38,6 +39,7 @@ func (r Retry) judge(now time.Time, l *landing) verdict {
 	var part *Partial
 	switch {
 	case l.err == nil:
+		b.renewSplits()
 		return verdict{result: "ok", delivered: []Range{{0, b.Records}}}
 	case l.panicked:
 		return r.panicked(now, l)
@@ -65,20 +67,18 @@ func (r Retry) partial(now time.Time, l *landing, part *Partial) verdict {
 	if err != nil {
 		return r.failed(now, l, &WriteError{Kind: KindRetryable, Err: err}, Range{0, l.batch.Records})
 	}
-	progress := len(part.Delivered)+len(part.Rejected) > 0
+	progress := len(rest) != 1 || rest[0] != Range{0, l.batch.Records}
 	var v verdict
 	switch {
 	case len(rest) == 0:
 	case part.Err == nil && progress:
-		v = verdict{rest: rest, fresh: true}
-	case len(rest) == 1:
-		v = r.failed(now, l, AsWriteError(l.err), rest[0])
+		v = verdict{rest: rest}
 	default:
-		v = r.failed(now, l, &WriteError{Kind: KindRetryable, Err: l.err}, rest[0])
-		v.rest = append(v.rest, rest[1:]...)
+		v = r.failed(now, l, AsWriteError(l.err), rest...)
 	}
 	if progress {
 		v.result, v.fresh = "partial", true
+		l.batch.renewSplits()
 	}
 	v.delivered, v.rejected = part.Delivered, append(v.rejected, part.Rejected...)
 	return v
@@ -97,6 +97,9 @@ func (p *Partial) rest(records int) ([]Range, error) {
 		if t.From < at || t.To < t.From || t.To > records {
 			return nil, fmt.Errorf("the output speaks of records %d to %d, twice or outside a batch of %d", t.From, t.To, records)
 		}
+		if t.From == t.To && t.From < records {
+			continue // says nothing
+		}
 		if t.From > at {
 			rest = append(rest, Range{at, t.From})
 		}
@@ -106,23 +109,29 @@ func (p *Partial) rest(records int) ([]Range, error) {
 }
 
 // failed says what becomes of records that an error stands for.
-func (r Retry) failed(now time.Time, l *landing, we *WriteError, all Range) verdict {
+func (r Retry) failed(now time.Time, l *landing, we *WriteError, all ...Range) verdict {
 	b := l.batch
-	v := verdict{result: resultOf(we.Kind), rest: []Range{all}, wait: r.backoff(b.Attempt)}
+	v := verdict{result: resultOf(we.Kind), rest: all, wait: r.backoff(b.Attempt)}
 	v.pushback = we.Kind == KindThrottled || errors.Is(we.Err, context.DeadlineExceeded)
 	switch we.Kind {
 	case KindPermanent, KindTooLarge:
-		return r.refused(v, b, we, all)
+		if len(all) > 1 { // pieces of what was refused: each is asked about alone
+			v.wait = 0
+			return v
+		}
+		return r.refused(v, b, we, all[0])
 	case KindThrottled:
 		v.cool = max(we.After, v.wait)
 		v.wait = v.cool
 	case KindDenied:
 		v.denied = true
-		v.wait += r.Base // a probe is never at once
 	case KindRetryable:
 	}
 	if r.GiveUpAfter > 0 && now.Sub(b.First) >= r.GiveUpAfter {
-		v.rest, v.rejected = nil, []Rejected{{Range: all, Reason: "gave_up", Message: l.err.Error()}}
+		v.rest = nil
+		for _, piece := range all {
+			v.rejected = append(v.rejected, Rejected{Range: piece, Reason: "gave_up", Message: l.err.Error()})
+		}
 	}
 	return v
 }
@@ -148,15 +157,26 @@ func (r Retry) refused(v verdict, b *Batch, we *WriteError, all Range) verdict {
 	return v
 }
 
+// renewSplits says that some of what a batch was cut into was taken: it is worth while to go on cutting.
+func (b *Batch) renewSplits() {
+	if b.splits != nil {
+		*b.splits = maxSplits
+	}
+}
+
 // backoff is how long to wait after the attempt-th failure: a random part of a bound that doubles.
 func (r Retry) backoff(attempt int) time.Duration {
 	bound := r.Cap
-	if shift := attempt - 1; shift < 30 {
-		bound = min(r.Cap, r.Base<<shift)
+	if shift := min(attempt-1, 62); r.Base <= r.Cap>>shift { // what is shifted here does not overflow
+		bound = r.Base << shift
 	}
 	return rand.N(bound + 1)
 }
 
 func resultOf(k Kind) string {
-	return [...]string{"retryable", "throttled", "denied", "permanent", "too_large"}[k]
+	results := [...]string{"retryable", "throttled", "denied", "permanent", "too_large"}
+	if k < 0 || int(k) >= len(results) { // of an output that makes up its own
+		k = KindRetryable
+	}
+	return results[k]
 }
