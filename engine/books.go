@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -67,9 +68,10 @@ func (k *books) touchDown(now time.Time, l *landing, result string) {
 }
 
 // state says what the loop has at the end of a round.
-func (k *books) state(inFlight, limit, waiting, parked int) {
+func (k *books) state(now time.Time, inFlight, limit, waiting, parked int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.stats.LastRound = now
 	k.stats.InFlight, k.stats.Limit, k.stats.Waiting, k.stats.ParkedKeys = inFlight, limit, waiting, parked
 }
 
@@ -78,16 +80,13 @@ func (k *books) snapshot(now time.Time) OutputStats {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	st := k.stats
-	st.Done, st.Attempts = make(map[DoneLabel]Tally, len(k.stats.Done)), make(map[string]int64, len(k.stats.Attempts))
-	for l, t := range k.stats.Done {
-		st.Done[l] = t
-	}
-	for r, n := range k.stats.Attempts {
-		st.Attempts[r] = n
-	}
+	st.Done, st.Attempts = maps.Clone(k.stats.Done), maps.Clone(k.stats.Attempts)
 	for _, deadline := range k.airborne {
 		if deadline.Before(now) {
 			st.Overdue++
+			if st.OverdueSince.IsZero() || deadline.Before(st.OverdueSince) {
+				st.OverdueSince = deadline
+			}
 		}
 	}
 	return st

@@ -20,7 +20,8 @@ type Buffer interface {
 	// fails. A failure is synchronous and concerns all of them. safe is called once, later, from another goroutine or from
 	// within a Cursor's Done after all locks are released, when all of them are safe: losing this process would not lose
 	// them, or on memory every output that takes part is done with them. A chunk that no output needs is safe at once; for
-	// those Append reports true and never calls safe.
+	// those Append reports true and never calls safe. A chunk's free may run inside, under the stream's lock: it must not
+	// take that.
 	Append(cs []*Chunk, safe func()) (already bool, err error)
 
 	// Cursor is the named output's. There is one, and it lives as long as the buffer.
@@ -60,7 +61,8 @@ type Cursor interface {
 	Wake() <-chan struct{}
 	// Load gives the chunk at p again, retained for the caller, reading it back where the buffer had to.
 	Load(ctx context.Context, p Pos) (*Chunk, error)
-	// Done says that the output needs these records no more. Each record may be told once. One lock a call.
+	// Done says that the output needs these records no more. Each record may be told once. One lock a call. A part that
+	// names an unknown position, or more records than are left of it, is an error; the other parts are taken.
 	Done(parts []Part) error
 	// Backlog is what the output still needs.
 	Backlog() Backlog

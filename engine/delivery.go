@@ -109,7 +109,7 @@ func (d *delivery) round(now time.Time) time.Duration {
 	d.evict(now)
 	wait := d.launch(now)
 	d.forgetParked(now)
-	d.settleIdle()
+	d.settleIdle(now)
 	d.reportDrops(now)
 	return wait
 }
@@ -187,11 +187,11 @@ func (d *delivery) launch(now time.Time) time.Duration {
 }
 
 // settleIdle says whether the next append may come at once: nothing waits, backs off or lingers, and a slot is free.
-func (d *delivery) settleIdle() {
+func (d *delivery) settleIdle(now time.Time) {
 	flying, limit := d.Scheduler.InFlight()
 	waiting := d.Scheduler.Waiting()
 	d.idle.Store(d.Linger == 0 && waiting == 0 && flying < limit)
-	d.books.state(flying, limit, waiting, len(d.parked))
+	d.books.state(now, flying, limit, waiting, len(d.parked))
 }
 
 func (d *delivery) overShare() bool { return d.dropOldest && d.share.Free() < 0 }

@@ -44,7 +44,7 @@ func (d *delivery) write(ctx context.Context, b *Batch) *landing {
 		return l
 	}
 	b.Pin(chunks)
-	l.err, l.panicked = d.attempt(ctx, b)
+	l.panicked, l.err = d.attempt(ctx, b)
 	b.Pin(nil)
 	release(chunks)
 	l.latency = time.Since(start)
@@ -53,18 +53,18 @@ func (d *delivery) write(ctx context.Context, b *Batch) *landing {
 
 // attempt calls the output; a panic there fails this batch and nothing else. So does an error that panics when it is read:
 // it is read here first.
-func (d *delivery) attempt(ctx context.Context, b *Batch) (err error, panicked bool) {
+func (d *delivery) attempt(ctx context.Context, b *Batch) (panicked bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			d.engine.log.Error("output panicked", "output", d.Name, "panic", v, "stack", string(debug.Stack()))
-			err, panicked = fmt.Errorf("output panicked: %v", v), true
+			panicked, err = true, fmt.Errorf("output panicked: %v", v)
 		}
 	}()
 	err = d.Output.Write(ctx, b)
 	if err != nil {
 		_, _ = err.Error(), AsWriteError(err).Kind
 	}
-	return err, false
+	return false, err
 }
 
 // load gives the chunks of spans, one a span. Spans of one chunk that follow each other share a reference, also where they

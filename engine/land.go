@@ -33,7 +33,8 @@ func (d *delivery) land(now time.Time, l *landing) {
 	}
 	rest := rest(now, b, v)
 	if p != nil && p.diverting {
-		rest = d.divert(now, rest)
+		d.divert(now, rest)
+		rest = nil
 	}
 	result := Result{Rest: rest, Latency: l.latency, Pushback: v.pushback}
 	if v.cool > 0 {

@@ -88,8 +88,7 @@ func TooLarge(err error) error { return &WriteError{Kind: KindTooLarge, Reason: 
 
 // AsWriteError returns the kind of any error that Write may answer, a Partial's cause included.
 func AsWriteError(err error) *WriteError {
-	var we *WriteError
-	if errors.As(err, &we) {
+	if we, ok := errors.AsType[*WriteError](err); ok {
 		return we
 	}
 	return &WriteError{Kind: KindRetryable, Err: err}

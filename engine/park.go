@@ -78,9 +78,8 @@ func (d *delivery) forgetParked(now time.Time) {
 }
 
 // divert gives what was denied to the dead letters.
-func (d *delivery) divert(now time.Time, rest []*Batch) []*Batch {
+func (d *delivery) divert(now time.Time, rest []*Batch) {
 	for _, b := range rest {
 		d.reject(b.Spans, d.parked[b.Key].deadLetter(now))
 	}
-	return nil
 }

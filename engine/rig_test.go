@@ -128,7 +128,7 @@ type answer func(ctx context.Context, b *engine.Batch) error
 
 // A probe is an output that keeps what it was given and answers as it is told.
 type probe struct {
-	key    func(c *engine.Chunk, r engine.Record) string    // nil: a single key
+	key func(c *engine.Chunk, r engine.Record) string // nil: a single key
 
 	mu     sync.Mutex // guards what follows
 	answer answer

@@ -21,7 +21,7 @@ func oneOutput(t *testing.T, limits engine.Limits) (*rig, *probe) {
 	return newRig(t, engine.Options{Limits: limits, Outputs: []engine.OutputOptions{keyed("out", out)}}), out
 }
 
-func wantError(t *testing.T, err error, code engine.Code, words ...string) *engine.Error {
+func wantError(t *testing.T, err error, code engine.Code, words ...string) engine.Error {
 	t.Helper()
 	var ee *engine.Error
 	if !errors.As(err, &ee) {
@@ -35,7 +35,7 @@ func wantError(t *testing.T, err error, code engine.Code, words ...string) *engi
 			t.Errorf("error %q does not say %q", err, word)
 		}
 	}
-	return ee
+	return *ee
 }
 
 func TestEpochs(t *testing.T) {

@@ -174,9 +174,16 @@ func (r Retry) backoff(attempt int) time.Duration {
 }
 
 func resultOf(k Kind) string {
-	results := [...]string{"retryable", "throttled", "denied", "permanent", "too_large"}
-	if k < 0 || int(k) >= len(results) { // of an output that makes up its own
-		k = KindRetryable
+	switch k {
+	case KindThrottled:
+		return "throttled"
+	case KindDenied:
+		return "denied"
+	case KindPermanent:
+		return "permanent"
+	case KindTooLarge:
+		return "too_large"
+	default: // also of an output that makes up its own
+		return "retryable"
 	}
-	return results[k]
 }

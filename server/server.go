@@ -39,7 +39,8 @@ type Server struct {
 	loops sync.WaitGroup
 }
 
-// New makes a server for the engine, which the caller closes after the server was stopped.
+// New makes a server for the engine. The caller closes the engine before it stops the server: open calls end with their
+// sessions, whose producers are told why.
 func New(e *engine.Engine, o Options) (*Server, error) {
 	o.setDefaults()
 	s := &Server{engine: e, maxAppend: e.Limits().MaxAppend, durable: e.Durable(), log: o.Log, health: health.NewServer()}

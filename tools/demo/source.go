@@ -9,9 +9,11 @@ import (
 )
 
 // logs are where machines keep a log that anyone may read.
-var logs = []string{
-	"/var/log/dpkg.log", "/var/log/pacman.log", "/var/log/dnf.log", "/var/log/dnf.rpm.log", "/var/log/apk.log",
-	"/var/log/apt/history.log", "/var/log/zypp/history", "/var/log/install.log", "/var/log/bootstrap.log",
+func logs() []string {
+	return []string{
+		"/var/log/dpkg.log", "/var/log/pacman.log", "/var/log/dnf.log", "/var/log/dnf.rpm.log", "/var/log/apk.log",
+		"/var/log/apt/history.log", "/var/log/zypp/history", "/var/log/install.log", "/var/log/bootstrap.log",
+	}
 }
 
 // writeSource writes whole lines of a log of this machine, repeated to about size bytes, and says whose and how many.
@@ -25,7 +27,7 @@ func writeSource(path string, size int) (from string, lines int, err error) {
 	w := bufio.NewWriter(f)
 	for written := 0; written < size; {
 		for line := range bytes.Lines(text) {
-			w.Write(line)
+			_, _ = w.Write(line) // Flush tells
 			written += len(line)
 			if lines++; written >= size {
 				break
@@ -40,7 +42,7 @@ func writeSource(path string, size int) (from string, lines int, err error) {
 
 // source is the first log that there is, or one made up where there is none.
 func source() (name string, text []byte) {
-	for _, name := range logs {
+	for _, name := range logs() {
 		text, err := os.ReadFile(name)
 		if err == nil && len(text) > 10_000 && utf8.Valid(text) {
 			return name, append(bytes.TrimRight(text, "\n"), '\n')

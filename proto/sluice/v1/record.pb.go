@@ -653,10 +653,10 @@ const file_sluice_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x13.sluice.v1.KeyValueR\n" +
 	"attributes\x128\n" +
-	"\x18dropped_attributes_count\x18\x02 \x01(\rR\x16droppedAttributesCountJ\x04\b\x03\x10\x04\"G\n" +
+	"\x18dropped_attributes_count\x18\x02 \x01(\rR\x16droppedAttributesCountJ\x04\b\x03\x10\x04\"M\n" +
 	"\bKeyValue\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.sluice.v1.AnyValueR\x05value\"\xb8\x02\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.sluice.v1.AnyValueR\x05valueJ\x04\b\x03\x10\x04\"\xbe\x02\n" +
 	"\bAnyValue\x12#\n" +
 	"\fstring_value\x18\x01 \x01(\tH\x00R\vstringValue\x12\x1f\n" +
 	"\n" +
@@ -668,7 +668,7 @@ const file_sluice_v1_record_proto_rawDesc = "" +
 	"\fkvlist_value\x18\x06 \x01(\v2\x17.sluice.v1.KeyValueListH\x00R\vkvlistValue\x12!\n" +
 	"\vbytes_value\x18\a \x01(\fH\x00R\n" +
 	"bytesValueB\a\n" +
-	"\x05value\"9\n" +
+	"\x05valueJ\x04\b\b\x10\t\"9\n" +
 	"\n" +
 	"ArrayValue\x12+\n" +
 	"\x06values\x18\x01 \x03(\v2\x13.sluice.v1.AnyValueR\x06values\";\n" +

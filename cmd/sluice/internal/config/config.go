@@ -19,7 +19,7 @@ type Config struct {
 
 // Server is the gateway's front.
 type Server struct {
-	Listen        string        `yaml:"listen" default:"127.0.0.1:4317" doc:"Address of native and OTLP gRPC, host:port."`
+	Listen        string        `yaml:"listen" default:"127.0.0.1:4317" doc:"Address of gRPC, host:port."`
 	Admin         string        `yaml:"admin" default:"127.0.0.1:9317" doc:"Address of /metrics, /livez, /readyz and /debug/pprof, host:port. Empty: none."`
 	ShutdownGrace time.Duration `yaml:"shutdown_grace" default:"20s" doc:"How long outputs may take for what is held when the gateway is told to stop."`
 	TLS           *TLS          `yaml:"tls" doc:"Encrypts the gRPC port. Left out: plaintext."`
