@@ -50,3 +50,23 @@ func TestSlabsAreReused(t *testing.T) {
 		t.Errorf("%v allocations for each Get, want fewer than 1", allocs)
 	}
 }
+
+// What lies idle beyond a bound is given back to the system, and can be used again.
+func TestManyIdleSlabs(t *testing.T) {
+	var p engine.SlabPool
+	for round := range 2 {
+		var held []*engine.Slab
+		for i := range 100 { // 25 MiB
+			s := p.Get(256 << 10)
+			s.B = s.B[:cap(s.B)]
+			s.B[0], s.B[len(s.B)-1] = byte(i), byte(round)
+			held = append(held, s)
+		}
+		for i, s := range held {
+			if s.B[0] != byte(i) || s.B[len(s.B)-1] != byte(round) {
+				t.Fatalf("round %d: slab %d was given out twice", round, i)
+			}
+			p.Put(s)
+		}
+	}
+}

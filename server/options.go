@@ -21,7 +21,7 @@ type Options struct {
 	MaxHeaderList uint32 // bytes of one call's headers: 16 KiB, where grpc's own default is 16 MB
 
 	HandshakeTimeout time.Duration // for TLS and HTTP/2's preface: 10 s
-	ReadBuffer       int           // bytes a connection while it reads: 128 KiB
+	ReadBuffer       int           // bytes a connection while it reads: 64 KiB
 	WriteBuffer      int           // bytes a connection while it writes: 32 KiB
 
 	Keepalive Keepalive
@@ -47,7 +47,7 @@ func (o *Options) setDefaults() {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 10_000)
 	o.MaxHeaderList = cmp.Or(o.MaxHeaderList, 16<<10)
 	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, 10*time.Second)
-	o.ReadBuffer = cmp.Or(o.ReadBuffer, 128<<10)
+	o.ReadBuffer = cmp.Or(o.ReadBuffer, 64<<10)
 	o.WriteBuffer = cmp.Or(o.WriteBuffer, 32<<10)
 	o.Keepalive.Time = cmp.Or(o.Keepalive.Time, 30*time.Second)
 	o.Keepalive.Timeout = cmp.Or(o.Keepalive.Timeout, 10*time.Second)

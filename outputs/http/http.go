@@ -49,7 +49,7 @@ func (o *Output) AppendKey(dst []byte, c *engine.Chunk, r engine.Record) []byte 
 
 // Batching implements [engine.Batcher]: requests of a size that most receivers take, one a second where little comes.
 func (o *Output) Batching() engine.BatchLimits {
-	return engine.BatchLimits{MaxBytes: 1 << 20, MaxRecords: 1000, Linger: time.Second}
+	return engine.BatchLimits{MaxBytes: 512 << 10, MaxRecords: 1000, Linger: time.Second}
 }
 
 // Write posts the batch, or what of it fits into a body: the rest is for the next Write.
