@@ -36,15 +36,18 @@ func serviceDesc() *grpc.ServiceDesc {
 //nolint:revive // grpc says what a handler looks like, with its context second
 func handleSendLogs(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 	s := srv.(ingestService)
-	f := s.newFrame()
-	if err := decode(f); err != nil {
-		f.free()
-		return nil, err
+	// Reading the request is a part of the call: what cannot be read is counted and logged like any other refusal.
+	handle := func(ctx context.Context, request any) (any, error) {
+		f := request.(*frame)
+		if err := decode(f); err != nil {
+			f.free()
+			return nil, err
+		}
+		return s.sendLogs(ctx, f)
 	}
-	handle := func(ctx context.Context, request any) (any, error) { return s.sendLogs(ctx, request.(*frame)) }
 	if intercept == nil {
-		return handle(ctx, f)
+		return handle(ctx, s.newFrame())
 	}
 	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: sluicev1.IngestService_SendLogs_FullMethodName}
-	return intercept(ctx, f, info, handle)
+	return intercept(ctx, s.newFrame(), info, handle)
 }

@@ -57,7 +57,7 @@ type call struct {
 	resting bool // since the last status, which only moved the ack
 	unsent  *engine.Status
 	last    engine.State // that was sent
-	rest    *time.Timer  // ends resting
+	rest    *time.Timer  // ends resting; nil until the first time, as most streams are idle
 }
 
 // receive is the receive loop: it opens the session, passes appends on until the producer half-closes, and returns nil then.
@@ -122,8 +122,7 @@ func (c *call) report() error {
 	ctx := c.ss.Context()
 	tick := time.NewTimer(statusInterval)
 	defer tick.Stop()
-	c.rest = time.NewTimer(ackSpacing)
-	defer c.rest.Stop()
+	defer c.endRest()
 	due := false
 	for {
 		over := c.poll(due)
@@ -147,7 +146,7 @@ func (c *call) report() error {
 		select {
 		case <-changed:
 		case <-turned:
-		case <-c.rest.C:
+		case <-c.rested():
 			c.resting = false
 		case <-tick.C:
 			due = true
@@ -164,9 +163,20 @@ func (c *call) report() error {
 			}
 			c.received = nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return c.cutOff()
 		}
 	}
+}
+
+// cutOff says why the call's context is over. Where the receive loop met something that grpc itself refuses, such as a
+// message too large to be read, grpc has ended the call before the loop could say so.
+func (c *call) cutOff() error {
+	if c.received != nil {
+		if err := <-c.received; err != nil { // no later than the context ends
+			return err
+		}
+	}
+	return c.ss.Context().Err()
 }
 
 // poll asks the session for its status and starts to send it where it is news or due again. It answers why the session is
@@ -179,12 +189,36 @@ func (c *call) poll(due bool) error {
 	if c.unsent == nil || c.sending || over == nil && c.canWait(c.unsent) {
 		return over
 	}
-	c.resting = true
-	c.rest.Reset(ackSpacing)
+	if c.unsent.State == c.last {
+		c.startRest()
+	}
 	m := &sluicev1.StreamLogsResponse{Status: c.server.statusMessage(c.unsent)}
 	c.last, c.unsent, c.sending = c.unsent.State, nil, true
 	c.server.loops.Go(func() { c.sent <- c.ss.SendMsg(m) })
 	return over
+}
+
+// startRest lets the acks that follow wait for each other.
+func (c *call) startRest() {
+	c.resting = true
+	if c.rest == nil {
+		c.rest = time.NewTimer(ackSpacing)
+		return
+	}
+	c.rest.Reset(ackSpacing)
+}
+
+func (c *call) rested() <-chan time.Time {
+	if c.rest == nil {
+		return nil
+	}
+	return c.rest.C
+}
+
+func (c *call) endRest() {
+	if c.rest != nil {
+		c.rest.Stop()
+	}
 }
 
 // canWait reports whether a status only moves the ack, and that a little further.
