@@ -19,12 +19,16 @@ func (in *intake) hasRoom() bool {
 // reservation is the most that admitting an append can charge to the engine: the append's own slab, or the growth of the
 // chunk that is gathering, which doubles; and a chunk of its own around every record that is refused.
 func (in *intake) reservation(a *Append) int64 {
-	most := 2*int64(cap(a.Slab.B)) + chunkOverhead*int64(1+2*len(a.Faults))
+	least := 1<<minSlabShift + in.overhead()
+	most := 2*int64(cap(a.Slab.B)) + least*int64(1+len(a.Faults))
 	if in.gather != nil {
 		most += int64(cap(in.gather.slab.B))
 	}
 	return most
 }
+
+// overhead is what a chunk of the stream is charged besides its slab.
+func (in *intake) overhead() int64 { return chunkOverhead + int64(len(in.resource)) }
 
 // checkGap refuses an append that leaves sequences out.
 func (in *intake) checkGap(a *Append) *Error {
@@ -37,7 +41,7 @@ func (in *intake) checkGap(a *Append) *Error {
 	}
 }
 
-// admit takes an append for which hasRoom and reserve have said yes. It takes the slab over. The caller holds the lock.
+// admit takes an append for which hasRoom has said yes, and the engine's meter took its reservation. It takes the slab over. The caller holds the lock.
 // What it charges is settled against what was reserved.
 func (in *intake) admit(a *Append, reserved int64) {
 	e := in.engine
@@ -52,6 +56,7 @@ func (in *intake) admit(a *Append, reserved int64) {
 		e.slabs.Put(a.Slab)
 	}
 	e.meter.Add(ad.charged - reserved)
+	e.reviews.poke() // what was reserved beyond it may have been refused to another
 	if a.Flush {
 		in.flush()
 	} else if in.gather != nil && (in.stream.Urgent() || in.anyIdle()) {
@@ -122,16 +127,17 @@ func (ad *admission) run(count int, data []byte) {
 	if ad.whole(len(data)) {
 		in.seal(false)
 		ad.slabTaken = true
-		ad.charged += int64(cap(ad.a.Slab.B)) + chunkOverhead
+		ad.charged += int64(cap(ad.a.Slab.B)) + in.overhead()
 		in.push(&gathering{slab: ad.a.Slab, first: first, count: count, arrived: ad.now}, data, false)
 		return
 	}
 	ad.gather(first, count, data)
 }
 
-// whole reports whether the append's own slab becomes the chunk: it is large, and fills its class at least half.
+// whole reports whether the append's own slab becomes the chunk: it is large enough not to gather, and fills its class at
+// least half.
 func (ad *admission) whole(n int) bool {
-	return !ad.slabTaken && len(ad.a.Faults) == 0 && 2*n >= ad.in.engine.limits.GatherBytes && 2*n >= cap(ad.a.Slab.B)
+	return !ad.slabTaken && len(ad.a.Faults) == 0 && 4*n >= ad.in.engine.limits.GatherBytes && 2*n >= cap(ad.a.Slab.B)
 }
 
 // gather copies a small run to the stream's open chunk.
@@ -143,7 +149,7 @@ func (ad *admission) gather(first uint64, count int, data []byte) {
 	g := in.gather
 	if g == nil {
 		g = &gathering{slab: e.slabs.Get(len(data)), first: first, arrived: ad.now}
-		ad.charged += int64(cap(g.slab.B)) + chunkOverhead
+		ad.charged += int64(cap(g.slab.B)) + in.overhead()
 		in.gather = g
 		e.gathering.Add(1)
 		e.gathers.add(in, g)
@@ -210,7 +216,7 @@ func (in *intake) push(g *gathering, data []byte, urgent bool) {
 	in.ledger.push(p)
 	safe, err := e.buffer.Append([]*Chunk{c}, p.isSafe)
 	if err != nil {
-		// Only a buffer that was closed under us: what it holds is told as undelivered, this with it.
+		// Only a buffer that was closed, and that is closed after the last stream was stopped.
 		e.log.Error("append to buffer", "stream", in.stream.ID, "records", g.count, "err", err)
 		return
 	}

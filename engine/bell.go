@@ -2,7 +2,7 @@ package engine
 
 import "time"
 
-// maxWait caps every wait of every loop. Nothing depends on it while wake-ups arrive; when they are lost, all goes on.
+// maxWait caps every wait of every loop. Ordinarily a wake-up comes first; when one is lost, all goes on.
 const maxWait = 5 * time.Second
 
 // A bell wakes one goroutine. It holds one ring, so none is lost between looking and waiting.

@@ -36,12 +36,13 @@ func (c *Chunk) Own(slab *Slab, free func(*Chunk)) { c.slab, c.free = slab, free
 // Slab is the slab that Data lies in, or nil.
 func (c *Chunk) Slab() *Slab { return c.slab }
 
-// Charge is what the chunk occupies, in bytes: its slab, or its data where it has none, and a fixed overhead.
+// Charge is what the chunk occupies, in bytes: its slab, or its data where it has none, its resource, and a fixed overhead.
 func (c *Chunk) Charge() int64 {
-	if c.slab == nil {
-		return int64(len(c.Data)) + chunkOverhead
+	size := len(c.Data)
+	if c.slab != nil {
+		size = cap(c.slab.B)
 	}
-	return int64(cap(c.slab.B)) + chunkOverhead
+	return int64(size) + int64(len(c.Resource)) + chunkOverhead
 }
 
 // Retain adds a reference. The caller must hold one.

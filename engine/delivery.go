@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// lookAhead is how many spans a delivery loop reads ahead of what flies. It counts positions, not bytes: what waits is
-// metadata.
-const lookAhead = 1 << 16
+// minLookAhead is how many spans a delivery loop reads ahead of what flies, at least. What waits is metadata.
+const minLookAhead = 1 << 12
 
 // A delivery is one output's loop. It owns the scheduler, the retries, the parked keys and the goroutines of its writes;
 // nothing that happens to one output is felt by another.
@@ -25,6 +24,9 @@ type delivery struct {
 
 	// dropOldest: see OutputOptions.DropOldest.
 	dropOldest bool
+	// lookAhead is as many spans as the engine may hold chunks. A key that cannot fly has one of each chunk at most, so it
+	// cannot keep the loop from reading what is behind it.
+	lookAhead int
 
 	box  mailbox
 	idle atomic.Bool // it has nothing to do: an append need not gather for it. Used up by one append.
@@ -52,6 +54,7 @@ func newDelivery(e *Engine, index int, o OutputOptions) *delivery {
 		abandon: make(chan struct{}), done: make(chan struct{}),
 		books: newBooks(o.Name),
 	}
+	d.lookAhead = max(minLookAhead, int(e.ceiling/(1<<minSlabShift+chunkOverhead)))
 	d.flights, d.cancel = context.WithCancel(context.Background())
 	return d
 }
@@ -116,7 +119,7 @@ func (d *delivery) round(now time.Time) time.Duration {
 
 // read cuts what the cursor has into spans.
 func (d *delivery) read(now time.Time) {
-	for d.Scheduler.Waiting() < lookAhead || d.overShare() {
+	for d.Scheduler.Waiting() < d.lookAhead || d.overShare() {
 		pos, c, ok := d.cursor.Next()
 		if !ok {
 			return

@@ -9,27 +9,30 @@ import (
 )
 
 // streamCharge is what the state of one known stream is charged, in bytes: the intake, its place in the directory, and a
-// connection's session.
+// connection's session. Its resource comes on top.
 const streamCharge = 1 << 10
 
-// forgetLook is how many of the least recently opened streams are looked at for one that can be forgotten.
+// forgetLook is how many streams that are owed an ack are looked at, at most, for one that can be forgotten.
 const forgetLook = 64
 
-// A directory knows the streams. It is capped: the least recently opened one that is neither connected nor owed an ack is
-// forgotten for a new one.
+// A directory knows the streams. It is capped: of those that are not connected, the least recently used one that is not owed
+// an ack is forgotten for a new one.
 type directory struct {
-	limits Limits
-	size   atomic.Int64 // of recent, to be read under an intake's lock
+	limits    Limits
+	size      atomic.Int64 // how many are known, to be read under an intake's lock
+	resources atomic.Int64 // bytes of what they keep of their producers' resources
 
 	mu      sync.Mutex // guards what follows; taken before an intake's
-	byName  map[streamName]*list.Element
-	recent  *list.List // of *intake, the most recently opened first
+	byName  map[streamName]*intake
+	away    *list.List // of *intake: not connected, or not yet; the most recently used first
+	placeOf map[*intake]*list.Element
 	tenants map[string]*Meter
 }
 
 func newDirectory(limits Limits) *directory {
 	return &directory{
-		limits: limits, byName: map[streamName]*list.Element{}, recent: list.New(), tenants: map[string]*Meter{},
+		limits: limits, byName: map[streamName]*intake{}, tenants: map[string]*Meter{},
+		away: list.New(), placeOf: map[*intake]*list.Element{},
 	}
 }
 
@@ -46,20 +49,40 @@ func (d *directory) find(e *Engine, o Open, unary bool) (*intake, *Error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if el := d.byName[name]; el != nil {
-		d.recent.MoveToFront(el)
-		return el.Value.(*intake), nil
+	if in := d.byName[name]; in != nil {
+		d.use(in)
+		return in, nil
 	}
-	if d.recent.Len() >= d.limits.Streams && !d.forgetOne() {
+	if len(d.byName) >= d.limits.Streams && !d.forgetOne() {
 		return nil, &Error{
 			Code: CodeResourceExhausted, Reason: "TOO_MANY_STREAMS", RetryAfter: maxWait,
-			Msg: fmt.Sprintf("%d streams are open or owed an ack, which is the limit", d.limits.Streams),
+			Msg: fmt.Sprintf("%d streams are connected or owed an ack, and %d is the limit", len(d.byName), d.limits.Streams),
 		}
 	}
 	in := &intake{engine: e, name: name, tenant: d.tenant(o.Tenant), made: made, state: StateActive}
-	d.byName[name] = d.recent.PushFront(in)
+	d.byName[name] = in
+	d.use(in)
 	d.size.Add(1)
 	return in, nil
+}
+
+// use makes a stream the most recently used one of those that are not connected. One that is connected is found out and
+// taken off that list when its turn comes to be forgotten.
+func (d *directory) use(in *intake) {
+	if el := d.placeOf[in]; el != nil {
+		d.away.MoveToFront(el)
+		return
+	}
+	d.placeOf[in] = d.away.PushFront(in)
+}
+
+// left says that a stream's connection has gone.
+func (d *directory) left(in *intake) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.byName[in.name] == in {
+		d.use(in)
+	}
 }
 
 func (d *directory) tenant(name string) *Meter {
@@ -71,17 +94,22 @@ func (d *directory) tenant(name string) *Meter {
 	return m
 }
 
-// forgetOne makes room. The caller holds the lock.
+// forgetOne makes room. What cannot be forgotten is out of the way the next time. The caller holds the lock.
 func (d *directory) forgetOne() bool {
-	el := d.recent.Back()
-	for range forgetLook {
-		if el == nil {
-			return false
-		}
-		if d.drop(el) {
+	for owed := 0; owed < min(forgetLook, d.away.Len()); {
+		el := d.away.Back()
+		in := el.Value.(*intake)
+		connected, dropped := d.drop(in)
+		switch {
+		case dropped:
 			return true
+		case connected:
+			d.away.Remove(el)
+			delete(d.placeOf, in)
+		default:
+			owed++
+			d.away.MoveToFront(el)
 		}
-		el = el.Prev()
 	}
 	return false
 }
@@ -90,33 +118,36 @@ func (d *directory) forgetOne() bool {
 func (d *directory) forget(in *intake) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if el := d.byName[in.name]; el != nil && el.Value == in {
-		d.drop(el)
+	if d.byName[in.name] == in {
+		d.drop(in)
 	}
 }
 
 // drop removes a stream that is neither connected nor owed an ack. The caller holds the directory's lock.
-func (d *directory) drop(el *list.Element) bool {
-	in := el.Value.(*intake)
+func (d *directory) drop(in *intake) (connected, dropped bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.session != nil || !in.atRest() || in.stream == nil {
-		return false
+		return in.session != nil, false
 	}
 	in.unpause()
 	in.forgotten = true
-	d.recent.Remove(el)
+	d.resources.Add(-int64(len(in.resource)))
+	if el := d.placeOf[in]; el != nil {
+		d.away.Remove(el)
+		delete(d.placeOf, in)
+	}
 	delete(d.byName, in.name)
 	d.size.Add(-1)
-	return true
+	return false, true
 }
 
 func (d *directory) all() []*intake {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := make([]*intake, 0, d.recent.Len())
-	for el := d.recent.Front(); el != nil; el = el.Next() {
-		all = append(all, el.Value.(*intake))
+	all := make([]*intake, 0, len(d.byName))
+	for _, in := range d.byName {
+		all = append(all, in)
 	}
 	return all
 }
@@ -133,4 +164,4 @@ func (d *directory) tenantsHeld() map[string]int64 {
 }
 
 // charge is what the state of all known streams is charged, in bytes.
-func (d *directory) charge() int64 { return d.size.Load() * streamCharge }
+func (d *directory) charge() int64 { return d.size.Load()*streamCharge + d.resources.Load() }

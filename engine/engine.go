@@ -51,6 +51,7 @@ func newEngine(o Options, mute bool) (*Engine, error) {
 		gathers: &gatherer{delay: limits.GatherDelay, bell: newBell(mute)},
 		reviews: &reviewer{bell: newBell(mute), set: map[*intake]struct{}{}},
 	}
+	e.slabs.Budget = limits.Engine
 	e.streams = newDirectory(limits)
 	if err := e.wire(o); err != nil {
 		return nil, errors.Join(err, closeOutputs(o.Outputs))
@@ -194,6 +195,10 @@ func (e *Engine) find(o Open, unary bool) (*intake, *Error) {
 	}
 }
 
+func stopped() *Error {
+	return &Error{Code: CodeUnavailable, Reason: "STOPPED", RetryAfter: time.Second, Msg: "the gateway stopped"}
+}
+
 func draining() *Error {
 	return &Error{Code: CodeUnavailable, Reason: "DRAINING", RetryAfter: time.Second, Msg: "the gateway is going away"}
 }
@@ -253,7 +258,7 @@ func (e *Engine) atRest() bool {
 func (e *Engine) Close(ctx context.Context) ([]Undelivered, error) {
 	e.draining.Store(true)
 	for _, in := range e.streams.all() {
-		in.end(&Error{Code: CodeUnavailable, Reason: "STOPPED", RetryAfter: time.Second, Msg: "the gateway stopped"})
+		in.stop()
 	}
 	e.stop()
 	e.loops.Wait()
@@ -265,6 +270,9 @@ func (e *Engine) Close(ctx context.Context) ([]Undelivered, error) {
 	for _, d := range e.outputs {
 		errs = append(errs, d.wait(ctx))
 		left = append(left, d.undelivered()...)
+	}
+	for _, in := range e.streams.all() { // now that the last acks are in
+		in.end(stopped())
 	}
 	return left, errors.Join(append(errs, e.buffer.Close())...)
 }

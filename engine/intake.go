@@ -36,6 +36,8 @@ type intake struct {
 	pausedAt  time.Time
 	rejected  []Rejection // not yet passed on
 	session   *Session    // attached now; nil
+	blocked   int         // calls of Append that wait for room
+	stopped   bool        // nothing is let in any more
 	forgotten bool        // no longer in the engine's map
 }
 
@@ -76,6 +78,7 @@ func (in *intake) attach(o Open, outputs OutputSet) {
 	}
 	if !bytes.Equal(in.resource, o.Resource) {
 		in.seal(false)
+		in.engine.streams.resources.Add(int64(len(o.Resource) - len(in.resource)))
 		in.resource = bytes.Clone(o.Resource)
 	}
 	in.outputs = outputs
@@ -136,11 +139,19 @@ func (p *pending) isSafe() {
 	}
 }
 
-// end seals what is gathering and ends the session, for good.
+// stop seals what is gathering and lets nothing in any more.
+func (in *intake) stop() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.stopped = true
+	in.seal(false)
+	in.tell()
+}
+
+// end ends the session, for good. Its last status says what was acked until now.
 func (in *intake) end(why *Error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.seal(false)
 	if in.session != nil {
 		in.session.end(why)
 	}

@@ -44,8 +44,6 @@ func (d *delivery) land(now time.Time, l *landing) {
 	if p := d.parked[b.Key]; p != nil && p.diverting {
 		d.reject(d.Scheduler.Take(now, b.Key), p.deadLetter(now))
 	}
-	d.engine.reviews.poke()
-	d.engine.quiet.ring()
 }
 
 // rest makes the batches that are tried again. The whole batch is tried as it is; it is frozen.
@@ -99,6 +97,8 @@ func (d *delivery) finishRun(spans []Span, label DoneLabel) {
 	if err := spans[0].Cursor.Done(parts); err != nil {
 		d.engine.log.Error("finish batch", "output", origin.Name, "err", err)
 	}
+	d.engine.reviews.poke()
+	d.engine.quiet.ring()
 }
 
 func sameEnd(a, b *Span) bool {

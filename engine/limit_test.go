@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,6 +188,99 @@ func TestCeilingHoldsAProducerThatIgnoresPause(t *testing.T) {
 		time.Sleep(time.Minute)
 		if st := status(s); st.State != engine.StateActive || st.Acked != next-1 {
 			t.Errorf("after the output recovered: %+v, want all %d acked", st, next-1)
+		}
+		r.finish()
+	})
+}
+
+// A key that is not let in, with a chunk for every record, keeps nobody from being read behind it.
+func TestADeadKeyDoesNotStopTheReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &probe{key: func(c *engine.Chunk, _ engine.Record) string { return c.Stream.ID }}
+		out.will(func(_ context.Context, b *engine.Batch) error {
+			if b.Key == "dead" {
+				return engine.Denied(errors.New("no"))
+			}
+			return nil
+		})
+		r := newRig(t, engine.Options{Limits: engine.Limits{Engine: 8 * mib}, Outputs: []engine.OutputOptions{keyed("out", out)}})
+		dead, alive := r.open(engine.Open{StreamID: "dead"}), r.open(engine.Open{StreamID: "alive"})
+		n := uint64(0)
+		for ; status(dead).State == engine.StateActive; n++ {
+			a := r.records(n+1, "x")
+			a.Flush = true
+			if err := dead.Append(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.append(alive, 1, "y")
+		time.Sleep(time.Second)
+		if st := status(alive); st.Acked != 1 {
+			t.Errorf("behind %d chunks of a dead key: %+v", n, st)
+		}
+		out.will(nil)
+		r.finish()
+	})
+}
+
+// The engine's ceiling is hard, however a chunk is cut up.
+func TestTheEnginesCeilingIsHard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &probe{answer: alwaysDown}
+		r := newRig(t, engine.Options{Limits: engine.Limits{Engine: mib}, Outputs: []engine.OutputOptions{keyed("out", out)}})
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		for i := range 4 {
+			s := r.open(engine.Open{StreamID: fmt.Sprint(i)})
+			for s.Append(ctx, cutUp(r, 100)) == nil {
+			}
+			if st := r.Stats(); st.Held > st.Ceiling {
+				t.Errorf("%d bytes held, over the ceiling of %d", st.Held, st.Ceiling)
+			}
+		}
+		out.will(nil)
+		r.finish()
+	})
+}
+
+// cutUp is an append in which every other record is faulty.
+func cutUp(r *rig, n int) *engine.Append {
+	a := &engine.Append{Slab: r.Slabs().Get(5 * n)}
+	for range n {
+		from := len(a.Slab.B) + 2
+		a.Slab.B = append(a.Slab.B, 0x12, 0, 0x12, 1, 0xff)
+		fault := engine.Fault{Index: a.Count + 1, From: from, To: from + 3, Err: engine.ScanRecord([]byte{0xff})}
+		a.Faults = append(a.Faults, fault)
+		a.Count += 2
+	}
+	a.Data = a.Slab.B
+	return a
+}
+
+// Appends that come at the same moment may refuse each other the last room. They are looked at again soon, not after the
+// longest wait.
+func TestAppendsDoNotRefuseEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := oneOutput(t, engine.Limits{Engine: 2 * mib, Stream: mib})
+		body := strings.Repeat("x", 700*kib)
+		for range 50 {
+			start := time.Now()
+			var appends sync.WaitGroup
+			for range 3 {
+				s := r.open(engine.Open{})
+				a := r.records(1, body)
+				appends.Go(func() {
+					if err := s.Append(t.Context(), a); err != nil {
+						t.Error(err)
+					}
+					s.Close()
+				})
+			}
+			appends.Wait()
+			if took := time.Since(start); took > time.Second {
+				t.Fatalf("took %v", took)
+			}
+			time.Sleep(time.Second)
 		}
 		r.finish()
 	})

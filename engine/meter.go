@@ -2,8 +2,8 @@ package engine
 
 import "sync/atomic"
 
-// A Meter counts held bytes against a limit. It never refuses: whoever admits asks Free first and charges with Add, so a
-// limit is overshot by no more than what was admitted at the same moment. Safe for concurrent use; charge it by the chunk,
+// A Meter counts held bytes against a limit. Whoever admits asks Free first and charges with Add, so a limit is overshot by
+// no more than what was admitted at the same moment; TryAdd is for a bound that is hard. Safe for concurrent use; charge it by the chunk,
 // never by the record.
 type Meter struct {
 	used  atomic.Int64

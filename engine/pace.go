@@ -55,6 +55,21 @@ func (in *intake) resume() {
 func (in *intake) unpause() {
 	if in.state == StatePaused {
 		in.engine.count.pausedFor[in.reason].Add(int64(time.Since(in.pausedAt)))
+		if in.blocked == 0 {
+			in.engine.reviews.remove(in)
+		}
+	}
+}
+
+// block says that an append waits for room. The caller holds the lock.
+func (in *intake) block() {
+	in.blocked++
+	in.engine.reviews.add(in)
+}
+
+// unblock says that it waits no more. The caller holds the lock.
+func (in *intake) unblock() {
+	if in.blocked--; in.blocked == 0 && in.state != StatePaused {
 		in.engine.reviews.remove(in)
 	}
 }

@@ -55,9 +55,6 @@ func (e *Engine) Open(o Open) (*Session, error) {
 		e.sessions.Add(1)
 	}
 	in.session = s
-	if in.state == StateActive {
-		in.stream.SetUrgent(false)
-	}
 	s.changed.ring()
 	return s, nil
 }
@@ -83,27 +80,26 @@ func (s *Session) tell() {
 func (s *Session) Append(ctx context.Context, a *Append) error {
 	in := s.in
 	in.mu.Lock()
-	for {
+	defer in.mu.Unlock()
+	for blocked := false; ; {
 		if refusal := s.refusal(a); refusal != nil {
-			in.mu.Unlock()
 			in.engine.slabs.Put(a.Slab)
 			return in.engine.refuse(refusal)
 		}
 		reserved := in.reservation(a)
 		if in.hasRoom() && in.engine.meter.TryAdd(reserved, in.engine.ceiling) {
 			in.admit(a, reserved)
-			in.mu.Unlock()
 			return nil
 		}
-		in.engine.reviews.add(in) // under the lock: no release after this look can be missed
+		if !blocked { // until Append returns, so that no look is followed by a gap in which a release is missed
+			blocked = true
+			in.block()
+			defer in.unblock()
+		}
 		in.mu.Unlock()
 		err := s.waitRoom(ctx)
 		in.mu.Lock()
-		if in.state != StatePaused {
-			in.engine.reviews.remove(in)
-		}
 		if err != nil {
-			in.mu.Unlock()
 			in.engine.slabs.Put(a.Slab)
 			return err
 		}
@@ -114,6 +110,9 @@ func (s *Session) Append(ctx context.Context, a *Append) error {
 func (s *Session) refusal(a *Append) *Error {
 	if s.over != nil {
 		return s.over
+	}
+	if s.in.stopped {
+		return stopped()
 	}
 	if s.halfClosed {
 		return &Error{Code: CodeInvalidArgument, Field: "append", Msg: "after the stream was half-closed"}
@@ -152,22 +151,23 @@ func (s *Session) Poll() (st Status, changed bool, err error) {
 	in := s.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if s.over != nil {
+	if s.over != nil && in.session != s {
 		return s.given, false, s.over
 	}
 	st = in.status()
 	st.Rejections, in.rejected = in.rejected, nil
 	changed = len(st.Rejections) > 0 || st.State != s.given.State || st.Reason != s.given.Reason || st.Acked != s.given.Acked
 	s.given = st
-	if in.atRest() {
-		switch {
-		case s.halfClosed:
-			err = io.EOF
-		case in.state == StateDraining:
-			err = &Error{Code: CodeUnavailable, Reason: "DRAINING", Msg: "the gateway is going away; all is acked"}
-		}
+	switch {
+	case s.over != nil:
+		return st, changed, s.over
+	case in.atRest() && s.halfClosed:
+		return st, changed, io.EOF
+	case in.atRest() && in.state == StateDraining:
+		s.over = &Error{Code: CodeUnavailable, Reason: "DRAINING", Msg: "the gateway is going away; all is acked"}
+		return st, changed, s.over // from now on nothing is let in that nobody would be told of
 	}
-	return st, changed, err
+	return st, changed, nil
 }
 
 // Changed has capacity 1 and is signalled when Poll may have news.
@@ -190,6 +190,8 @@ func (s *Session) Close() {
 	in.mu.Unlock()
 	if forget {
 		in.engine.forget(in)
+	} else {
+		in.engine.streams.left(in)
 	}
 }
 
@@ -218,6 +220,9 @@ func (e *Engine) send(o Open, a *Append) (Status, *Error) {
 	if refusal := in.beginSend(o, outputs, a); refusal != nil {
 		return in.status(), refusal
 	}
+	if in.name.byTag || o.Epoch == 0 {
+		a.First = 0 // each call is a producer of its own: what it calls its first is nobody's repeat
+	}
 	in.judge()
 	reserved := in.reservation(a)
 	if in.state != StateActive || !e.meter.TryAdd(reserved, e.ceiling) {
@@ -242,22 +247,20 @@ func (in *intake) whyPaused() Reason {
 	return in.reason
 }
 
-// beginSend applies the rules of epochs and sequences to a call without a session. A sequenced call is checked as a
-// connection's; an unsequenced one goes on where the last one ended, unless a connection has the stream: then it is an epoch
-// of its own and fences it, for two producers under one name must not mix their numbers.
+// beginSend applies the rules of epochs and sequences to a call without a session. A call with an epoch is checked as a
+// connection's; one without goes on where the last one ended, unless a connection has the stream. Then it is an epoch of its
+// own. A connection whose numbers are taken away is fenced: two producers under one name must not mix them.
 func (in *intake) beginSend(o Open, outputs OutputSet, a *Append) *Error {
 	if o.Epoch == 0 && in.stream != nil && in.session == nil && in.stream.Tag == o.Tag {
 		in.attach(o, outputs)
-		if a.First > in.next {
-			in.skipTo(a.First)
-		}
 		return nil
 	}
+	before := in.epoch
 	o.First = max(a.First, 1)
 	if refusal := in.begin(o, outputs); refusal != nil {
 		return refusal
 	}
-	if s := in.session; s != nil && o.Epoch == 0 {
+	if s := in.session; s != nil && (in.epoch != before || a.First == 0) {
 		s.end(&Error{Code: CodeAborted, Reason: "FENCED", Msg: fmt.Sprintf("stream %q was taken over by SendLogs", in.name.id)})
 		in.session = nil
 		in.engine.sessions.Add(-1)

@@ -260,31 +260,7 @@ func TestFlush(t *testing.T) {
 	})
 }
 
-func TestSendIsPausedWhole(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		out := &probe{answer: alwaysDown}
-		r := newRig(t, engine.Options{Limits: engine.Limits{Stream: 100}, Outputs: []engine.OutputOptions{keyed("out", out)}})
-		open := engine.Open{Tenant: "default", Tag: "t"}
-		if _, err := r.Send(open, r.records(0, strings.Repeat("x", 200))); err != nil {
-			t.Fatal(err)
-		}
-		_, err := r.Send(open, r.records(0, "y"))
-		if ee := wantError(t, err, engine.CodeResourceExhausted, "stream_limit"); ee.RetryAfter == 0 {
-			t.Error("no retry_after")
-		}
-		out.will(nil)
-		time.Sleep(time.Minute)
-		if _, err := r.Send(open, r.records(0, "z")); err != nil {
-			t.Error(err)
-		}
-		r.finish()
-		if got := out.taken(); len(got) != 2 || got[1].body != "z" || got[1].sequence != 2 {
-			t.Errorf("delivered %+v", got)
-		}
-	})
-}
-
-// The least recently opened stream that is owed nothing is forgotten for a new one; a connected one is not.
+// The least recently used stream that is owed nothing is forgotten for a new one; a connected one is not.
 func TestStreamsAreCapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := oneOutput(t, engine.Limits{Streams: 2})
@@ -380,5 +356,43 @@ func TestDrainHurries(t *testing.T) {
 		}
 		_, _, err := idle.Poll()
 		wantError(t, err, engine.CodeUnavailable)
+	})
+}
+
+// Once a draining session was told that all is acked, nothing more is let in: nobody would hear of it.
+func TestNothingComesAfterTheLastStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := oneOutput(t, engine.Limits{})
+		s := r.open(engine.Open{StreamID: "s"})
+		if err := r.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := s.Poll()
+		wantError(t, err, engine.CodeUnavailable, "all is acked")
+		wantError(t, s.Append(t.Context(), r.records(1, "a")), engine.CodeUnavailable)
+		r.finish()
+	})
+}
+
+// What is delivered while the engine closes is acked in the last status.
+func TestCloseTellsTheLastAcks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &probe{answer: func(context.Context, *engine.Batch) error {
+			time.Sleep(time.Second) // whatever its context says
+			return nil
+		}}
+		r := newRig(t, engine.Options{Outputs: []engine.OutputOptions{keyed("out", out)}})
+		s := r.open(engine.Open{StreamID: "s"})
+		r.append(s, 1, "a")
+		time.Sleep(100 * time.Millisecond)
+		left, err := r.Close(t.Context())
+		if err != nil || len(left) > 0 {
+			t.Errorf("close: %v, undelivered %v", err, left)
+		}
+		st, changed, err := s.Poll()
+		if st.Acked != 1 || !changed {
+			t.Errorf("last status %+v, changed %v", st, changed)
+		}
+		wantError(t, err, engine.CodeUnavailable, "stopped")
 	})
 }

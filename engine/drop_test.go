@@ -1,0 +1,143 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+// tail is an output that drops its oldest records over a share of so many bytes.
+func tail(out engine.Output, share int64) engine.OutputOptions {
+	o := keyed("tail", out)
+	o.Share, o.DropOldest = share, true
+	return o
+}
+
+// An output that drops its oldest takes no part in acks, and keeps the newest; the others get everything.
+func TestDropOldest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		main, last := &probe{}, &probe{answer: alwaysDown}
+		const share = 256 * kib
+		r := newRig(t, engine.Options{
+			Limits:  engine.Limits{Engine: 4 * mib, Stream: mib},
+			Outputs: []engine.OutputOptions{keyed("main", main), tail(last, share)},
+		})
+		s := r.open(engine.Open{StreamID: "s"})
+		const records = 3000
+		body := func(i int) string { return fmt.Sprint(i, " ", strings.Repeat("x", kib)) }
+		var all []string
+		for i := range records {
+			all = append(all, body(i+1))
+			r.append(s, uint64(i+1), all[i])
+			time.Sleep(100 * time.Millisecond)
+			if st := status(s); st.State != engine.StateActive {
+				t.Fatalf("paused for an output that drops: %+v", st)
+			}
+		}
+		time.Sleep(time.Second)
+		if st := status(s); st.Acked != records || st.Held != 0 {
+			t.Errorf("while it is down: %+v", st)
+		}
+		wantBodies(t, "the other output", main.bodies(), all)
+		st := r.output("tail")
+		if st.ShareUsed > share || st.ShareUsed < share/2 {
+			t.Errorf("it holds %d of a share of %d", st.ShareUsed, share)
+		}
+		dropped := st.Done[engine.DoneLabel{Result: "dropped", Reason: "drop_oldest"}].Records
+		if dropped == 0 || dropped+st.Backlog.Records != records {
+			t.Errorf("dropped %d, has %d of %d", dropped, st.Backlog.Records, records)
+		}
+		main.will(alwaysDown)
+		r.append(s, records+1, strings.Repeat("x", 200*kib)) // more than the share, and than the least limit there is
+		if st := status(s); st.State != engine.StateActive || st.Limit < mib {
+			t.Errorf("its share is full, and limits the stream: %+v", st)
+		}
+		time.Sleep(time.Second)
+		main.will(nil)
+		dropped = r.output("tail").Done[engine.DoneLabel{Result: "dropped", Reason: "drop_oldest"}].Records
+		last.will(nil)
+		r.finish()
+		all = append(all, strings.Repeat("x", 200*kib))
+		// What was attempted is kept; but for that, what is left is the newest.
+		got := last.bodies()
+		if len(got) != len(all)-int(dropped) || !slices.Equal(got[1:], all[len(all)-len(got)+1:]) {
+			t.Errorf("%d records are left, from %.10q, %.10q on", len(got), got[0], got[1])
+		}
+	})
+}
+
+// What flies is never dropped, however far the output is over its share.
+func TestDropOldestLeavesWhatFlies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		letGo := make(chan struct{})
+		out := &probe{answer: func(context.Context, *engine.Batch) error { <-letGo; return nil }}
+		o := tail(out, 16*kib)
+		o.FlushTimeout = time.Hour
+		r := newRig(t, engine.Options{Outputs: []engine.OutputOptions{o, keyed("main", &probe{})}})
+		s := r.open(engine.Open{StreamID: "s"})
+		large := "first " + strings.Repeat("x", 6*kib)
+		r.append(s, 1, large)
+		time.Sleep(time.Second)
+		for i := range uint64(100) {
+			r.append(s, i+2, fmt.Sprint("later-", i+1, strings.Repeat("x", kib)))
+			time.Sleep(time.Second)
+		}
+		if st := r.output("tail"); st.InFlight != 1 || st.Done[engine.DoneLabel{Result: "dropped", Reason: "drop_oldest"}].Records < 90 {
+			t.Errorf("%d in flight, ended %v", st.InFlight, st.Done)
+		}
+		close(letGo)
+		r.finish()
+		if got := out.bodies(); len(got) == 0 || got[0] != large {
+			t.Errorf("delivered %d records: %.30q", len(got), got)
+		}
+	})
+}
+
+// An output that drops holds no more than its share, and what flies, when much of what it has was attempted before: with
+// many keys each has a batch that backs off.
+func TestDropOldestBoundsWhatBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		main, last := &probe{}, &probe{key: byStream, answer: alwaysDown}
+		const share, streams = 64 * kib, 100
+		r := newRig(t, engine.Options{
+			Limits:  engine.Limits{Engine: 4 * mib, Stream: mib},
+			Outputs: []engine.OutputOptions{keyed("main", main), tail(last, share)},
+		})
+		var sessions []*engine.Session
+		for i := range streams {
+			sessions = append(sessions, r.open(engine.Open{StreamID: fmt.Sprint("s-", i)}))
+		}
+		body := strings.Repeat("x", 7*kib)
+		for i := range uint64(10) {
+			for _, s := range sessions {
+				r.append(s, i+1, body)
+			}
+			time.Sleep(time.Minute)
+			// Four may fly, of 8 KiB each.
+			if st := r.output("tail"); st.ShareUsed > share+4*9*kib {
+				t.Errorf("after round %d it holds %d of a share of %d", i+1, st.ShareUsed, share)
+			}
+		}
+		if n := len(main.bodies()); n != 10*streams {
+			t.Errorf("the other output got %d records", n)
+		}
+		last.will(nil)
+		r.finish()
+	})
+}
+
+// Dead letters are not for dropping: they charge their output's share nothing, so dropping them would not help it.
+func TestDeadLettersAreNotForAnOutputThatDrops(t *testing.T) {
+	o := keyed("out", &probe{})
+	o.DeadLetter = "tail"
+	_, err := engine.New(engine.Options{Outputs: []engine.OutputOptions{o, tail(&probe{}, mib)}})
+	if err == nil || !strings.Contains(err.Error(), `"out"`) || !strings.Contains(err.Error(), `"tail"`) {
+		t.Errorf("dead letters for an output that drops: %v", err)
+	}
+}
