@@ -15,6 +15,10 @@ const recordsTag = 2<<3 | byte(protowire.BytesType)
 // is made of nothing else would take a hundred times its size.
 const maxFaults = 1000
 
+// maxResource is how many bytes a resource may have: it is kept for as long as its stream is known, and charged with each
+// of its chunks.
+const maxResource = 64 << 10
+
 // A request is what one StreamLogsRequest says: one of the two.
 type request struct {
 	open   *engine.Open
@@ -163,6 +167,9 @@ func (o *opening) take(f *field) *engine.Error {
 			return invalid(o.path+"tag", err)
 		}
 	case f.is(3, protowire.BytesType):
+		if n := len(o.Resource) + len(f.value); n > maxResource {
+			return invalidf(o.path+"resource", "%d bytes, more than the %d that are taken", n, maxResource)
+		}
 		// The frame's memory goes elsewhere, so this is a copy. A message that comes in parts is their concatenation.
 		o.Resource = append(o.Resource, f.value...)
 		if fault := engine.ScanResource(f.value); fault != nil {

@@ -32,6 +32,7 @@ type Server struct {
 	grpc      *grpc.Server
 	health    *health.Server
 	draining  atomic.Bool
+	streams   atomic.Int64 // StreamLogs calls, those included that have not sent their Open
 	tally     tally
 
 	// loops are the receive loops and the sends under way. A handler that returns ends both, but does not wait for them:

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluicelog/sluice/engine"
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
@@ -17,8 +19,11 @@ import (
 // looking at its session again: a lost wake-up costs no more than this.
 const statusInterval = 5 * time.Second
 
+// openTimeout is how long a call may last before its Open: longer than a producer waits with it for a gateway that drains.
+const openTimeout = time.Minute
+
 // ackSpacing is how far apart statuses are that only move the ack. A stream that pours moves it with every message, and each
-// status costs a write to the connection. One that has sent half its limit since is told at once, so nobody waits for it.
+// status costs a write to the connection. All other news are told at once.
 const ackSpacing = 10 * time.Millisecond
 
 // streamLogs serves one StreamLogs call. Its goroutine is the stream's send loop; the receive loop has one of its own, for
@@ -32,13 +37,43 @@ func (s *Server) streamLogs(ss grpc.ServerStream) error {
 		received: make(chan error, 1),
 		sent:     make(chan error, 1),
 	}
+	defer s.streams.Add(-1)
+	if s.streams.Add(1) > int64(s.engine.Limits().Streams) {
+		return rpcError(errTooManyStreams())
+	}
 	s.loops.Go(func() { c.received <- s.contain(c.receive) })
-	<-c.opened // no later than the call's context ends: RecvMsg does then
-	if c.session == nil {
-		return rpcError(<-c.received)
+	if err := c.awaitOpen(); err != nil {
+		return rpcError(err)
 	}
 	defer c.session.Close()
 	return rpcError(c.report())
+}
+
+// awaitOpen returns once the session is open, or says why it is not.
+func (c *call) awaitOpen() error {
+	timer := time.NewTimer(openTimeout)
+	defer timer.Stop()
+	select {
+	case <-c.opened: // no later than the call's context ends: RecvMsg does then
+	case <-timer.C:
+		c.server.loops.Go(func() {
+			if <-c.opened; c.session != nil { // after all
+				c.session.Close()
+			}
+		})
+		return status.Errorf(codes.DeadlineExceeded, "open: did not come within %s", openTimeout)
+	}
+	if c.session == nil {
+		return <-c.received
+	}
+	return nil
+}
+
+func errTooManyStreams() error {
+	return &engine.Error{
+		Code: engine.CodeResourceExhausted, Reason: "TOO_MANY_STREAMS", RetryAfter: statusInterval,
+		Msg: "as many streams are open as the gateway takes",
+	}
 }
 
 func errNotOpened() error { return invalidf("open", "the first message must be Open") }
@@ -221,9 +256,9 @@ func (c *call) endRest() {
 	}
 }
 
-// canWait reports whether a status only moves the ack, and that a little further.
+// canWait reports whether a status only moves the ack, soon after the last one did.
 func (c *call) canWait(st *engine.Status) bool {
-	return c.resting && st.State == c.last && len(st.Rejections) == 0 && st.Held < st.Limit/2
+	return c.resting && st.State == c.last && len(st.Rejections) == 0
 }
 
 // maxRejections is how many ranges a status carries, as in the engine, which merges them until they are asked for.
