@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
 	sluice "github.com/sluicelog/sluice/clients/go"
 )
 
@@ -17,40 +15,50 @@ import (
 type display struct {
 	w     io.Writer
 	quiet bool
+	bar   *bar // nil: none
 
-	mu   sync.Mutex               // guards what follows
-	bar  *progressbar.ProgressBar // nil: none
-	read int                      // bytes that the bar was not told yet
+	mu sync.Mutex // held while w is written to
 }
-
-// barStep is after how many bytes the bar is told, so that it costs nothing per line.
-const barStep = 64 << 10
 
 func newDisplay(w io.Writer, size int64, quiet bool) *display {
 	d := &display{w: w, quiet: quiet}
 	if !quiet && size > 0 && isTerminal(w) {
-		d.bar = progressbar.NewOptions64(size,
-			progressbar.OptionSetWriter(w),
-			progressbar.OptionShowBytes(true),
-			progressbar.OptionUseIECUnits(true),
-			progressbar.OptionFullWidth(),
-			progressbar.OptionSetPredictTime(true),
-			progressbar.OptionThrottle(100*time.Millisecond),
-		)
+		d.bar = newBar(w, size)
 	}
 	return d
 }
 
-// progress counts bytes that were read and queued.
-func (d *display) progress(read int) {
-	if d.bar == nil {
-		return
+// read counts bytes that were read, and the record that they became.
+func (d *display) read(bytes int, record bool) {
+	if d.bar != nil {
+		d.bar.read(bytes, record)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.read += read; d.read >= barStep {
-		_ = d.bar.Add(d.read) // a terminal that is gone has no answer
-		d.read = 0
+}
+
+// follow shows how many records are acked until stop is called.
+func (d *display) follow(acked func() uint64) (stop func()) {
+	if d.bar == nil {
+		return func() {}
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		look := time.NewTicker(barLook)
+		defer look.Stop()
+		for {
+			select {
+			case <-look.C:
+				d.mu.Lock()
+				d.bar.show(acked())
+				d.mu.Unlock()
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
 	}
 }
 
@@ -58,10 +66,20 @@ func (d *display) progress(read int) {
 func (d *display) say(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.bar != nil {
-		_ = d.bar.Clear()
+	if d.bar == nil {
+		fmt.Fprintf(d.w, format+"\n", args...)
+		return
 	}
+	d.bar.clear()
 	fmt.Fprintf(d.w, format+"\n", args...)
+	d.bar.draw()
+}
+
+// note is say of what may be left out.
+func (d *display) note(format string, args ...any) {
+	if !d.quiet {
+		d.say(format, args...)
+	}
 }
 
 // hooks tell what happens to the stream.
@@ -76,7 +94,7 @@ func (d *display) hooks() sluice.Hooks {
 		OnReconnect: func(r sluice.Reconnect) {
 			now := "connected again"
 			if !r.Open {
-				now = fmt.Sprintf("not connected, trying again: %v", r.Err)
+				now = "not connected, trying again: " + plain(r.Err)
 			}
 			if now != last {
 				d.say("%s", now)
@@ -103,7 +121,7 @@ func (d *display) summary(s sluice.Stats, lost int, skipped int64, took time.Dur
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.bar != nil {
-		_ = d.bar.Clear()
+		d.bar.clear()
 	}
 	acked := s.Acked - s.Rejected
 	fmt.Fprintf(d.w, "sent %d acked %d rejected %d in %s (%.0f rec/s), %d pauses, paused %s", s.Sent, acked, s.Rejected,

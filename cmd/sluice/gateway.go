@@ -76,6 +76,9 @@ func (m *Main) Run(ctx context.Context) (err error) {
 
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // the rest of it says the address again
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}

@@ -3,18 +3,23 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A gateway is stopped while lines stream in, and another one takes its place: each line comes out once, in order.
@@ -103,32 +108,69 @@ func TestSecondSignalEndsTheGrace(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
-	dir := t.TempDir()
-	web := httptest.NewTLSServer(nil) // for its certificate
-	pair := web.TLS.Certificates[0]
-	web.Close()
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+// certify writes the files cert and key, good for a server and a client at 127.0.0.1, and their own CA.
+func certify(t *testing.T, dir string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IsCA:        true, BasicConstraintsValid: true,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, block := range map[string]pem.Block{
-		"cert": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, "key": {Type: "PRIVATE KEY", Bytes: key},
+		"cert": {Type: "CERTIFICATE", Bytes: cert}, "key": {Type: "PRIVATE KEY", Bytes: private},
 	} {
 		write(t, filepath.Join(dir, name), string(pem.EncodeToMemory(&block)))
 	}
-	m := startServer(t, fmt.Sprintf(`
-server: {listen: "127.0.0.1:0", admin: "", tls: {cert_file: %[1]s/cert, key_file: %[1]s/key}}
-outputs: [{name: f, type: file, file: {path: %[1]s/out}}]`, dir))
-	code, _, said := command(t.Context(), strings.NewReader("1\n2\n"), sendTo(m, "--ca", filepath.Join(dir, "cert"))...)
-	if code != exitOK {
-		t.Errorf("exit %d: %s", code, said)
+}
+
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	certify(t, dir)
+	cert, key := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	for name, c := range map[string]struct {
+		clientCA string
+		args     []string
+		want     int
+	}{
+		"TLS":                  {"", []string{"--ca", cert}, exitOK},
+		"in plaintext":         {"", nil, exitFailure},
+		"mutual TLS":           {cert, []string{"--ca", cert, "--cert", cert, "--key", key}, exitOK},
+		"no certificate":       {cert, []string{"--ca", cert}, exitFailure},
+		"CA of somebody else":  {"", []string{"--tls"}, exitFailure},
+		"certificate, no key":  {cert, []string{"--cert", cert}, exitUsage},
+		"CA is no certificate": {"", []string{"--ca", key}, exitUsage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "out")
+			m := startServer(t, fmt.Sprintf(`
+server: {listen: "127.0.0.1:0", admin: "", tls: {cert_file: %q, key_file: %q, client_ca_file: %q}}
+outputs: [{name: f, type: file, file: {path: %q}}]`, cert, key, c.clientCA, out))
+			args := append([]string{"--connect-timeout", "10s"}, c.args...)
+			if c.want == exitFailure {
+				args[1] = "100ms"
+			}
+			code, _, said := command(t.Context(), strings.NewReader("1\n2\n"), sendTo(m, args...)...)
+			if code != c.want {
+				t.Errorf("exit %d, want %d: %s", code, c.want, said)
+			}
+			stop(t, m)
+			if c.want == exitOK {
+				wantNumbers(t, readLines(t, out), 2, 1)
+			}
+		})
 	}
-	if code, _, said := command(t.Context(), nil, sendTo(m, "--connect-timeout", "50ms")...); code != exitFailure {
-		t.Errorf("in plaintext: exit %d: %s", code, said)
-	}
-	stop(t, m)
-	wantNumbers(t, readLines(t, filepath.Join(dir, "out")), 2, 1)
 }
 
 func TestProbes(t *testing.T) {

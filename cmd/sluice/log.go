@@ -20,11 +20,19 @@ func (l logging) logger(w io.Writer) *slog.Logger {
 	if err := level.UnmarshalText([]byte(l.LogLevel)); err != nil {
 		level = slog.LevelInfo // it is one of enum
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: spellOut}
 	if l.LogFormat == "text" || l.LogFormat == "auto" && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// spellOut gives durations their units in JSON, too: 363ms instead of 363000000.
+func spellOut(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 func isTerminal(w any) bool {

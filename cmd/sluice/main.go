@@ -32,6 +32,8 @@ type cli struct {
 	Send    sendCmd    `cmd:"" help:"Stream lines to a gateway, one record each."`
 	Check   checkCmd   `cmd:"" help:"Say everything that is wrong with a config file."`
 	Version versionCmd `cmd:"" help:"Say the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Say the version."`
 }
 
 // terminal is what a command reads from and writes to.
@@ -53,6 +55,7 @@ func run(ctx context.Context, args []string, t terminal) int {
 		kong.Writers(t.out, t.err),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(t),
+		kong.Vars{"version": "sluice " + version},
 	)
 	if err != nil {
 		panic(err) // the tags of cli are wrong
@@ -64,7 +67,7 @@ func run(ctx context.Context, args []string, t terminal) int {
 	}
 	if err := command.Run(); err != nil {
 		if failure, ok := errors.AsType[*exitError](err); !ok || failure.err != nil {
-			parser.Errorf("%s", err)
+			parser.Errorf("%s", plain(err))
 		}
 		return exitCode(err)
 	}

@@ -19,7 +19,12 @@ import (
 	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("SLUICE_RUN_MAIN") != "" { // see inProcess
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // start runs a gateway of this config on free ports and stops it with the test. The config says nothing of server.
 func start(t *testing.T, yaml string) *Main {
@@ -215,50 +220,6 @@ func TestLinesThatAreTooLong(t *testing.T) {
 	stop(t, m)
 	if lines := readLines(t, filepath.Join(dir, "out")); len(lines) != 3 {
 		t.Errorf("%d records", len(lines))
-	}
-}
-
-func TestInterruptWhileInputIsOpen(t *testing.T) {
-	dir := t.TempDir()
-	m := start(t, "outputs: [{name: f, type: file, file: {path: "+dir+"/out}}]")
-	ctx, interrupt := context.WithCancel(t.Context())
-	in, feed := io.Pipe()
-	go func() {
-		_, _ = feed.Write([]byte("1\n2\n3\n"))
-		_, _ = feed.Write([]byte("4")) // the three lines are queued when this is read
-		interrupt()
-	}()
-	code, _, said := command(ctx, in, sendTo(m)...)
-	_ = feed.Close()
-	if code != exitFailure || !strings.Contains(said, "acked 3 ") || !strings.Contains(said, "interrupted") {
-		t.Errorf("exit %d: %s", code, said)
-	}
-	stop(t, m)
-	wantNumbers(t, readLines(t, filepath.Join(dir, "out")), 3, 1)
-}
-
-func TestSendFailures(t *testing.T) {
-	m := start(t, "outputs: [{name: n, type: 'null'}]\nroutes: [{match: a, outputs: [n]}]")
-	for name, c := range map[string]struct {
-		args []string
-		code int
-		want string
-	}{
-		"no route":          {sendTo(m, "--tag", "b"), exitFailure, `no route takes tag "b"`},
-		"no such file":      {sendTo(m, filepath.Join(t.TempDir(), "none")), exitUsage, "no such file"},
-		"directory":         {sendTo(m, t.TempDir()), exitUsage, "is a directory"},
-		"nobody there":      {[]string{"send", "--addr", "127.0.0.1:1", "--connect-timeout", "50ms"}, exitFailure, "no answer from 127.0.0.1:1 within 50ms"},
-		"unknown flag":      {sendTo(m, "--bogus"), exitUsage, "unknown flag --bogus"},
-		"unknown severity":  {sendTo(m, "--severity", "loud"), exitUsage, "--severity must be one of"},
-		"CA is not there":   {sendTo(m, "--ca", filepath.Join(t.TempDir(), "none")), exitUsage, "--ca: "},
-		"TLS, no such peer": {sendTo(m, "--tls", "--connect-timeout", "50ms"), exitFailure, "no answer"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			code, _, said := command(t.Context(), strings.NewReader("x\n"), c.args...)
-			if code != c.code || !strings.Contains(said, c.want) {
-				t.Errorf("exit %d, want %d and %q in:\n%s", code, c.code, c.want, said)
-			}
-		})
 	}
 }
 

@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -22,13 +18,15 @@ import (
 )
 
 type sendCmd struct {
-	Addr     string            `default:"127.0.0.1:4317" env:"SLUICE_ADDR" placeholder:"HOST:PORT" help:"The gateway: ${default}."`
-	Tag      string            `default:"send" placeholder:"T" help:"Tag of the stream, which routes match: ${default}."`
+	Addr     string            `default:"127.0.0.1:4317" env:"SLUICE_ADDR" placeholder:"HOST:PORT" help:"Address of the gateway. Default: ${default}; without a port, 4317."`
+	Tag      string            `default:"send" placeholder:"T" help:"Tag of the stream, which routes match. Default: ${default}."`
 	StreamID string            `placeholder:"ID" help:"Name of the stream. Without one the gateway makes one up."`
 	Resource map[string]string `mapsep:"none" placeholder:"K=V" help:"Attribute of whoever sends, such as host.name=a. May be repeated."`
 	Severity string            `enum:",trace,debug,info,warn,error,fatal" default:"" placeholder:"S" help:"Severity of every record: trace, debug, info, warn, error or fatal."`
 	TLS      bool              `name:"tls" help:"Encrypt, and check the gateway's certificate with the machine's CAs."`
 	CA       string            `name:"ca" type:"path" placeholder:"FILE" help:"Encrypt, and check it with the CAs in this file, PEM."`
+	Cert     string            `type:"path" placeholder:"FILE" help:"Certificate to show to a gateway that asks for one, PEM. Encrypts."`
+	Key      string            `type:"path" placeholder:"FILE" help:"Its private key, PEM."`
 	Connect  time.Duration     `name:"connect-timeout" default:"10s" help:"How long the gateway may take to answer at first. Later on it is waited for."`
 	Grace    time.Duration     `default:"10s" help:"How long to wait for acks after an interrupt."`
 	Quiet    bool              `short:"q" help:"No progress, pauses and resumes."`
@@ -39,7 +37,10 @@ type sendCmd struct {
 func (sendCmd) Help() string {
 	return `Each line becomes a record, also an empty one; its body is the line without its end (\n or \r\n). A line that is not
 UTF-8 is sent as bytes. One that is longer than the gateway takes is left out and told, and the exit code is 1. It is 0
-only when every line was acked. An interrupt ends the reading, and what was read is waited for; a second one ends all.
+only when every line was acked.
+
+SIGINT, SIGTERM or SIGHUP ends the reading, and the acks of what was read are waited for, up to --grace; a second one ends that,
+too. A gateway that goes away is waited for without end: what it had not acked is sent again.
 
 A second run with the same --stream-id is a new epoch of that stream: nothing of it is taken for a repeat.
 
@@ -51,52 +52,72 @@ Examples:
 
 // Run sends the lines.
 func (c sendCmd) Run(ctx context.Context, t terminal) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	signals, stop := stopSignals()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process
+	return c.run(ctx, t, signals)
+}
 
+// run sends the lines. The first signal, and ctx, end the reading; the second signal ends the waiting for acks.
+func (c sendCmd) run(ctx context.Context, t terminal, signals <-chan os.Signal) error {
 	sources, err := openSources(c.Files, t.in)
 	if err != nil {
 		return err
 	}
 	defer sources.close()
 	show := newDisplay(t.err, sources.size, c.Quiet)
+	reading, now, unwatch := c.watch(ctx, signals, show)
+	defer unwatch()
 
+	address, err := gatewayAddress(c.Addr)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
 	options, err := c.dialOptions()
 	if err != nil {
 		return err
 	}
-	client, err := sluice.New(c.Addr, options...)
+	client, err := sluice.New(address, options...)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	life := context.WithoutCancel(ctx) // an interrupt ends the reading, not the stream
+	life := context.WithoutCancel(ctx) // a signal ends the reading, not the stream
 	stream, err := client.Stream(life, sluice.StreamOptions{
 		Tag: c.Tag, ID: c.StreamID, Resource: c.resource(), Hooks: show.hooks(),
 	})
 	if err != nil {
-		return errors.Join(err, client.Close(life))
+		return errors.Join(&exitError{exitUsage, err}, client.Close(life))
 	}
-	err = c.send(ctx, stream, sources, show)
+	err = c.send(reading, now, stream, sources, show)
 	return errors.Join(err, client.Close(life))
 }
 
-func (c sendCmd) dialOptions() ([]sluice.Option, error) {
-	if c.CA == "" {
-		if c.TLS {
-			return nil, nil // the SDK's default
+// watch gives a context that is done with the first signal, or with ctx, and one that is done with the second.
+func (c sendCmd) watch(ctx context.Context, signals <-chan os.Signal, show *display) (reading, now context.Context, stop func()) {
+	reading, interrupt := context.WithCancelCause(ctx)
+	now, atOnce := context.WithCancelCause(context.WithoutCancel(ctx))
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		defer atOnce(nil)
+		defer interrupt(nil)
+		select {
+		case s := <-signals:
+			interrupt(fmt.Errorf("%s", s))
+			show.note("%s: reading no more, waiting up to %s for acks; once more ends that, too", s, c.Grace)
+		case <-quit:
+			return
 		}
-		return []sluice.Option{sluice.WithPlaintext()}, nil
+		select {
+		case s := <-signals:
+			atOnce(fmt.Errorf("second signal: %s", s))
+			<-quit
+		case <-quit:
+		}
+	}()
+	return reading, now, func() {
+		close(quit)
+		<-done
 	}
-	pem, err := os.ReadFile(c.CA)
-	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("--ca: %w", err)}
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, &exitError{exitUsage, fmt.Errorf("--ca: no certificate in %s", c.CA)}
-	}
-	return []sluice.Option{sluice.WithTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})}, nil
 }
 
 func (c sendCmd) resource() *sluicev1.Resource {
@@ -107,18 +128,21 @@ func (c sendCmd) resource() *sluicev1.Resource {
 	return sluice.NewResource(attrs...)
 }
 
-// send reads until the sources or ctx end, and waits until all is acked.
-func (c sendCmd) send(ctx context.Context, stream *sluice.Stream, sources *sources, show *display) error {
+// send reads until the sources or reading end, and waits until all is acked or now is done.
+func (c sendCmd) send(reading, now context.Context, stream *sluice.Stream, sources *sources, show *display) error {
 	start := time.Now()
-	err := c.ready(ctx, stream)
+	err := c.ready(reading, stream)
 	var got intake
+	stopFollowing := func() {}
 	if err == nil {
-		got = c.read(ctx, stream, sources, show)
+		stopFollowing = show.follow(func() uint64 { return stream.Stats().Acked })
+		got = c.read(reading, stream, sources, show)
 		err = got.err
 	}
-	waiting, cancel := c.waiting(ctx, err)
+	waiting, cancel := c.waiting(reading, now, err)
 	defer cancel()
 	report, closeErr := stream.Close(waiting)
+	stopFollowing()
 	stats := stream.Stats()
 	show.summary(stats, report.Lost(), got.skipped, time.Since(start))
 	switch {
@@ -141,14 +165,14 @@ func (c sendCmd) ready(ctx context.Context, stream *sluice.Stream) error {
 	return stream.Ready(ready)
 }
 
-// waiting is how long acks are waited for: as long as it takes, until the grace after an interrupt, and not at all after an
-// error.
-func (c sendCmd) waiting(ctx context.Context, err error) (context.Context, context.CancelFunc) {
-	waiting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+// waiting is how long acks are waited for: as long as it takes, until the grace after the end of reading, until now is
+// done, and not at all after an error.
+func (c sendCmd) waiting(reading, now context.Context, err error) (context.Context, context.CancelFunc) {
+	waiting, cancel := context.WithCancelCause(now)
 	if err != nil {
 		cancel(err)
 	}
-	stop := context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(reading, func() {
 		timer := time.NewTimer(c.Grace)
 		defer timer.Stop()
 		select {
@@ -203,6 +227,7 @@ func (c sendCmd) readAll(ctx context.Context, stream *sluice.Stream, sources *so
 			}
 			switch {
 			case !whole || errors.Is(err, sluice.ErrTooLarge):
+				whole = false
 				got.skipped++
 				show.say("%s:%d: left out, longer than the gateway takes (%s)", source.name, number,
 					bytesText(stream.Stats().MaxAppendBytes))
@@ -212,7 +237,7 @@ func (c sendCmd) readAll(ctx context.Context, stream *sluice.Stream, sources *so
 				got.err = err
 				return got
 			}
-			show.progress(read)
+			show.read(read, whole)
 		}
 	}
 	got.all = true

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -24,11 +22,11 @@ type serveCmd struct {
 
 // Help has examples.
 func (serveCmd) Help() string {
-	return `On SIGTERM or SIGINT the gateway takes no new streams and delivers what it holds for up to server.shutdown_grace; then
+	return `On SIGTERM, SIGINT or SIGHUP the gateway takes no new streams and delivers what it holds for up to server.shutdown_grace; then
 it says what of which stream was not delivered where, and exits with 3 if there was any. On a second signal it does so
-at once.
+at once. A config is read at the start alone.
 
-Go's memory limit is set to 90 % of the process's, unless GOMEMLIMIT is set.
+Go's memory limit is set to 90 % of the process's less what the engine may hold, unless GOMEMLIMIT is set.
 
 Examples:
   sluice serve
@@ -51,11 +49,10 @@ func (c serveCmd) Run(ctx context.Context, t terminal) error {
 			log.Warn("config", "fault", w.String())
 		}
 	}
-	setMemoryLimit(memory, log)
+	setMemoryLimit(config.RuntimeLimit(conf.EngineLimits(memory), memory), log)
 
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	defer signal.Stop(signals)
+	signals, stop := stopSignals()
+	defer stop()
 
 	m := &Main{Config: conf, Memory: memory, Log: log, Stdout: t.out}
 	if err := m.Run(ctx); err != nil {
@@ -66,19 +63,23 @@ func (c serveCmd) Run(ctx context.Context, t terminal) error {
 	if failure != nil {
 		log.Error("cannot go on", "err", failure)
 	}
-	return errors.Join(failure, shutDown(ctx, m, signals))
+	err := shutDown(ctx, m, signals)
+	if err == nil && failure != nil {
+		err = &exitError{code: exitFailure} // it is in the log
+	}
+	return err
 }
 
-func setMemoryLimit(memory int64, log *slog.Logger) {
-	if memory <= 0 {
+// setMemoryLimit sets GOMEMLIMIT, unless the environment does. 0: no limit is known.
+func setMemoryLimit(limit int64, log *slog.Logger) {
+	if limit <= 0 {
 		return
 	}
-	limit, err := memlimit.Set(memlimit.WithRatio(config.MemoryShare), memlimit.WithProvider(memlimit.Limit(uint64(memory))))
-	if err != nil {
+	if _, err := memlimit.Set(memlimit.WithRatio(1), memlimit.WithProvider(memlimit.Limit(uint64(limit)))); err != nil {
 		log.Warn("memory limit not set", "err", err)
 		return
 	}
-	log.Debug("memory limit", "process", memory, "go", limit)
+	log.Debug("memory limit", "go", limit)
 }
 
 // describe says what runs.
@@ -116,7 +117,8 @@ func (serveCmd) wait(ctx context.Context, m *Main, signals <-chan os.Signal) err
 	}
 }
 
-// shutDown closes the gateway: softly until the grace is over, at once after a signal more.
+// shutDown closes the gateway: softly until the grace is over, at once after a signal more. What went wrong is in the log;
+// the error has the exit code alone.
 func shutDown(ctx context.Context, m *Main, signals <-chan os.Signal) error {
 	now, atOnce := context.WithCancelCause(context.WithoutCancel(ctx))
 	grace, cancel := context.WithTimeoutCause(now, m.Config.Server.ShutdownGrace, errors.New("shutdown_grace is over"))
@@ -138,11 +140,18 @@ func shutDown(ctx context.Context, m *Main, signals <-chan os.Signal) error {
 	<-watched
 
 	records := tellUndelivered(m.Log, left)
-	m.Log.Info("stopped", "undelivered", records, "took", time.Since(start).Round(time.Millisecond).String())
-	if records > 0 {
-		return &exitError{code: exitUndelivered, err: err}
+	if err != nil {
+		m.Log.Error("not all ended in order", "err", err)
 	}
-	return err
+	m.Log.Info("stopped", "undelivered", records, "took", time.Since(start).Round(time.Millisecond).String())
+	switch {
+	case records > 0:
+		return &exitError{code: exitUndelivered}
+	case err != nil:
+		return &exitError{code: exitFailure}
+	default:
+		return nil
+	}
 }
 
 // tellUndelivered says exactly what was not delivered, and gives how many records these are.

@@ -6,9 +6,9 @@ import (
 	"github.com/sluicelog/sluice/engine"
 )
 
-// MemoryShare is the part of the memory limit that serve gives to Go's runtime as its own, GOMEMLIMIT: the rest is for
-// what the runtime does not count. It is automemlimit's default.
-const MemoryShare = 0.9
+// memoryShare is the part of the memory limit that the gateway may take: the rest is for what nobody counts. It is
+// automemlimit's default.
+const memoryShare = 0.9
 
 const (
 	// atRest is what the process takes before the first stream: the binary, the runtime and its metrics.
@@ -63,7 +63,16 @@ func Bound(l engine.Limits, window int64) int64 {
 }
 
 // Available is how much of a memory limit Bound may come to.
-func Available(memory int64) int64 { return int64(MemoryShare * float64(memory)) }
+func Available(memory int64) int64 { return int64(memoryShare * float64(memory)) }
+
+// RuntimeLimit is Go's own memory limit, GOMEMLIMIT: 90 % of the process's less the engine's ceiling, for chunks do not lie
+// in Go's heap. A tenth of the process's is left to Go in any case. 0: the process's limit is not known.
+func RuntimeLimit(l engine.Limits, memory int64) int64 {
+	if memory <= 0 {
+		return 0
+	}
+	return max(Available(memory)-int64(engineCeiling*float64(l.Engine)), memory/10)
+}
 
 // fitStreams is how many streams there may be for Bound to be Available, within minStreams and maxStreams.
 func fitStreams(l engine.Limits, window, memory int64) int {

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -61,6 +63,10 @@ func Parse(file string, data []byte, env Environment) (c *Config, warnings Fault
 
 // parseYAML gives the only document in data. An empty one is an empty map.
 func parseYAML(data []byte) (ast.Node, *Fault) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // which editors on Windows begin a file with
+	if !utf8.Valid(data) {
+		return nil, &Fault{Line: 1, Col: 1, Msg: "is not text in UTF-8"}
+	}
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return nil, syntaxFault(data, err)
@@ -90,6 +96,9 @@ func syntaxFault(data []byte, err error) *Fault {
 	}
 	at := syntax.GetToken().Position
 	f := &Fault{Line: at.Line, Col: at.Column, Msg: "is not YAML: " + syntax.GetMessage()}
+	if strings.Contains(f.Msg, "character '\t'") {
+		f.Msg = "is not YAML: there is a tab; indent with spaces"
+	}
 	lines := strings.Split(string(data), "\n")
 	if at.Line <= len(lines) && strings.Count(lines[at.Line-1], "{") > 1 {
 		f.Msg += "; within { } and [ ] a value that has braces of its own, such as ${NAME}, needs quotes"

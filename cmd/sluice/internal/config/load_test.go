@@ -148,7 +148,8 @@ func TestFaults(t *testing.T) {
 		"empty outputs":         {"outputs: []", "1:10: outputs: must not be empty"},
 		"null outputs":          {"outputs:", "1:10: outputs: want a list, got nothing"},
 		"not YAML":              {"outputs: [a\n", "1:10: is not YAML: sequence end token ']' not found"},
-		"tab":                   {"server:\n\tlisten: x", "2:1: is not YAML: found character '\t' that cannot start any token"},
+		"tab":                   {"server:\n\tlisten: x", "2:1: is not YAML: there is a tab; indent with spaces"},
+		"UTF-16":                {"\xff\xfeo\x00u\x00", "1:1: is not text in UTF-8"},
 		"variable in braces":    {"a: {b: ${X}}", "such as ${NAME}, needs quotes"},
 		"two documents":         {outputs + "---\na: b", "3:1: a second document begins here; a config is one"},
 		"unknown alias":         {outputs + "routes: *r", "2:9: routes: there is no anchor &r above"},
@@ -214,6 +215,12 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("got\n%v\nwant\n%v", got, c.want)
 			}
 		})
+	}
+}
+
+func TestByteOrderMark(t *testing.T) {
+	if _, _, err := parse(t, "\ufeffoutputs: [{name: a, type: stdout}]"); err != nil {
+		t.Error(err)
 	}
 }
 
