@@ -8,7 +8,7 @@
 PKGS ?= ./...
 COUNT ?= 3
 FUZZTIME ?= 30s
-# Further arguments of bench and demo, as in: make bench ARGS='-run idle'
+# Further arguments of bench and demo, as in: make bench ARGS='-only idle'
 ARGS ?=
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
