@@ -19,6 +19,9 @@ func (in *intake) hasRoom() bool {
 // reservation is the most that admitting an append can charge to the engine: the append's own slab, or the growth of the
 // chunk that is gathering, which doubles; and a chunk of its own around every record that is refused.
 func (in *intake) reservation(a *Append) int64 {
+	if in.whole(a, len(a.Data)) && (a.First == 0 || a.First == in.next) {
+		return int64(cap(a.Slab.B)) + in.overhead()
+	}
 	least := 1<<minSlabShift + in.overhead()
 	most := 2*int64(cap(a.Slab.B)) + least*int64(1+len(a.Faults))
 	if in.gather != nil {
@@ -124,7 +127,7 @@ func (ad *admission) run(count int, data []byte) {
 	in.held += int64(len(data))
 	first := in.next
 	in.next += uint64(count)
-	if ad.whole(len(data)) {
+	if in.whole(ad.a, len(data)) {
 		in.seal(false)
 		ad.slabTaken = true
 		ad.charged += int64(cap(ad.a.Slab.B)) + in.overhead()
@@ -134,10 +137,10 @@ func (ad *admission) run(count int, data []byte) {
 	ad.gather(first, count, data)
 }
 
-// whole reports whether the append's own slab becomes the chunk: it is large enough not to gather, and fills its class at
-// least half.
-func (ad *admission) whole(n int) bool {
-	return !ad.slabTaken && len(ad.a.Faults) == 0 && 4*n >= ad.in.engine.limits.GatherBytes && 2*n >= cap(ad.a.Slab.B)
+// whole reports whether the append's own slab becomes the chunk, for n bytes of its records: they are enough not to gather,
+// and fill the slab at least half.
+func (in *intake) whole(a *Append, n int) bool {
+	return len(a.Faults) == 0 && 4*n >= in.engine.limits.GatherBytes && 2*n >= cap(a.Slab.B)
 }
 
 // gather copies a small run to the stream's open chunk.

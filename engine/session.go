@@ -80,8 +80,14 @@ func (s *Session) tell() {
 func (s *Session) Append(ctx context.Context, a *Append) error {
 	in := s.in
 	in.mu.Lock()
-	defer in.mu.Unlock()
-	for blocked := false; ; {
+	blocked := false
+	defer func() {
+		if blocked {
+			in.unblock()
+		}
+		in.mu.Unlock()
+	}()
+	for {
 		if refusal := s.refusal(a); refusal != nil {
 			in.engine.slabs.Put(a.Slab)
 			return in.engine.refuse(refusal)
@@ -94,7 +100,6 @@ func (s *Session) Append(ctx context.Context, a *Append) error {
 		if !blocked { // until Append returns, so that no look is followed by a gap in which a release is missed
 			blocked = true
 			in.block()
-			defer in.unblock()
 		}
 		in.mu.Unlock()
 		err := s.waitRoom(ctx)

@@ -209,6 +209,9 @@ func (k *checker) deadLetters(c *Config, index map[string]int) {
 				k.refuse(path, "there is no output %q; %s", o.DeadLetter, suggest(o.DeadLetter, sortedNames(index)))
 				break
 			}
+			if c.Outputs[next].Buffer.WhenFull == "drop_oldest" {
+				k.refuse(path, "output %q drops its oldest records when it is full, and would drop dead letters", o.DeadLetter)
+			}
 			if at := slices.Index(way, o.DeadLetter); at >= 0 {
 				k.refuse(path, "dead letters would go in a circle: %s", strings.Join(append(way[at:], o.DeadLetter), " -> "))
 				break
