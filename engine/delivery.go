@@ -37,12 +37,12 @@ type delivery struct {
 	done    chan struct{} // closed when the loop has ended
 
 	// The loop alone touches what follows.
-	airborne               int
-	parked                 map[string]*parking
-	draining               bool
-	dropped                map[string]int64 // records by reason, not yet told
-	toldDrops, toldFailure time.Time
-	lookedAtParked         time.Time
+	airborne                            int
+	parked                              map[string]*parking
+	draining                            bool
+	dropped                             map[string]int64 // records by reason, not yet told
+	toldDrops, toldFailure, toldSuccess time.Time
+	lookedAtParked                      time.Time
 
 	books *books
 }
@@ -64,6 +64,7 @@ func (d *delivery) start() { go d.run() }
 // run is the loop. Each round it takes its mail, reads ahead, and lets fly what may.
 func (d *delivery) run() {
 	defer close(d.done)
+	defer d.tellDrops()
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
 	for {
