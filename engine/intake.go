@@ -52,6 +52,7 @@ func (in *intake) begin(o Open, outputs OutputSet) *Error {
 	case !known || epoch > in.epoch:
 		in.seal(false)
 		in.epoch, in.next, in.acked = epoch, first, first-1
+		in.engine.count.skipped.Add(int64(first - 1))
 		in.rejected = nil
 	case epoch < in.epoch:
 		return &Error{

@@ -139,6 +139,9 @@ func TestAForgottenStreamGoesOn(t *testing.T) {
 		if st := status(s); st.Next != 1001 || st.Acked != 1000 {
 			t.Errorf("status %+v", st)
 		}
+		if st := r.Stats(); st.Skipped != 1000 {
+			t.Errorf("%d sequences counted as skipped", st.Skipped)
+		}
 		r.append(s, 1001, "a")
 		time.Sleep(time.Second)
 		if st := status(s); st.Acked != 1001 {

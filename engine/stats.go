@@ -14,7 +14,7 @@ type Stats struct {
 	Records, Bytes int64 // admitted
 	Acked          int64 // records, rejected ones included
 	Repeated       int64 // records that were sent again and not stored twice
-	Skipped        int64 // sequences that a producer left out when it reconnected
+	Skipped        int64 // sequences that a producer held no more when it connected, and that were not taken here
 	Rejected       map[FaultCode]int64
 	Refused        map[Code]int64           // opens, appends and sends answered with an error
 	Pauses         map[Reason]int64         // how often a stream was paused
