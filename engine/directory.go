@@ -24,15 +24,13 @@ type directory struct {
 
 	mu      sync.Mutex // guards what follows; taken before an intake's
 	byName  map[streamName]*intake
-	away    *list.List // of *intake: not connected, or not yet; the most recently used first
-	placeOf map[*intake]*list.Element
+	away    *list.List // of *intake: not connected; the most recently used first
 	tenants map[string]*Meter
 }
 
 func newDirectory(limits Limits) *directory {
 	return &directory{
-		limits: limits, byName: map[streamName]*intake{}, tenants: map[string]*Meter{},
-		away: list.New(), placeOf: map[*intake]*list.Element{},
+		limits: limits, byName: map[streamName]*intake{}, tenants: map[string]*Meter{}, away: list.New(),
 	}
 }
 
@@ -50,7 +48,7 @@ func (d *directory) find(e *Engine, o Open, unary bool) (*intake, *Error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if in := d.byName[name]; in != nil {
-		d.use(in)
+		d.use(in, unary)
 		return in, nil
 	}
 	if len(d.byName) >= d.limits.Streams && !d.forgetOne() {
@@ -61,27 +59,34 @@ func (d *directory) find(e *Engine, o Open, unary bool) (*intake, *Error) {
 	}
 	in := &intake{engine: e, name: name, tenant: d.tenant(o.Tenant), made: made, state: StateActive}
 	d.byName[name] = in
-	d.use(in)
+	d.use(in, unary)
 	d.size.Add(1)
 	return in, nil
 }
 
-// use makes a stream the most recently used one of those that are not connected. One that is connected is found out and
-// taken off that list when its turn comes to be forgotten.
-func (d *directory) use(in *intake) {
-	if el := d.placeOf[in]; el != nil {
-		d.away.MoveToFront(el)
-		return
+// use makes a stream the most recently used one of those that are not connected, or takes it off their list for a
+// connection. The caller holds the lock.
+func (d *directory) use(in *intake, away bool) {
+	d.unlist(in)
+	if away {
+		in.place = d.away.PushFront(in)
 	}
-	d.placeOf[in] = d.away.PushFront(in)
 }
 
-// left says that a stream's connection has gone.
+func (d *directory) unlist(in *intake) {
+	if in.place != nil {
+		d.away.Remove(in.place)
+		in.place = nil
+	}
+}
+
+// left says that a stream's connection has gone, or was not taken. Where another has the stream by now, that is found out
+// when its turn comes to be forgotten.
 func (d *directory) left(in *intake) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.byName[in.name] == in {
-		d.use(in)
+		d.use(in, true)
 	}
 }
 
@@ -104,8 +109,7 @@ func (d *directory) forgetOne() bool {
 		case dropped:
 			return true
 		case connected:
-			d.away.Remove(el)
-			delete(d.placeOf, in)
+			d.unlist(in)
 		default:
 			owed++
 			d.away.MoveToFront(el)
@@ -133,10 +137,7 @@ func (d *directory) drop(in *intake) (connected, dropped bool) {
 	in.unpause()
 	in.forgotten = true
 	d.resources.Add(-int64(len(in.resource)))
-	if el := d.placeOf[in]; el != nil {
-		d.away.Remove(el)
-		delete(d.placeOf, in)
-	}
+	d.unlist(in)
 	delete(d.byName, in.name)
 	d.size.Add(-1)
 	return false, true

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"container/list"
 	"fmt"
 	"sync"
 	"time"
@@ -19,7 +20,8 @@ type intake struct {
 	engine *Engine
 	name   streamName
 	tenant *Meter
-	made   bool // the engine made the id up: nobody can come back to it
+	made   bool          // the engine made the id up: nobody can come back to it
+	place  *list.Element // in the directory's list, whose lock guards it; nil while connected
 
 	mu        sync.Mutex // guards what follows
 	stream    *Stream

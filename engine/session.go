@@ -23,7 +23,7 @@ type Session struct {
 	in      *intake
 	changed bell
 	turned  bell
-	room    bell
+	room    bell // made when Append first waits
 
 	// The intake's lock guards what follows.
 	over       *Error // why the session is over; nil while it is not
@@ -41,11 +41,22 @@ func (e *Engine) Open(o Open) (*Session, error) {
 	if refusal != nil {
 		return nil, e.refuse(refusal)
 	}
-	defer in.mu.Unlock()
-	if refusal := in.begin(o, outputs); refusal != nil {
+	s, refusal := in.connect(o, outputs)
+	in.mu.Unlock()
+	if refusal != nil {
+		e.streams.left(in)
 		return nil, e.refuse(refusal)
 	}
-	s := &Session{in: in, changed: newBell(e.mute), turned: newBell(e.mute), room: newBell(e.mute)}
+	return s, nil
+}
+
+// connect gives the stream to a new session. The caller holds the lock.
+func (in *intake) connect(o Open, outputs OutputSet) (*Session, *Error) {
+	if refusal := in.begin(o, outputs); refusal != nil {
+		return nil, refusal
+	}
+	e := in.engine
+	s := &Session{in: in, changed: newBell(e.mute), turned: newBell(e.mute)}
 	if in.session != nil {
 		in.session.end(&Error{
 			Code: CodeAborted, Reason: "FENCED",
@@ -99,6 +110,9 @@ func (s *Session) Append(ctx context.Context, a *Append) error {
 		}
 		if !blocked { // until Append returns, so that no look is followed by a gap in which a release is missed
 			blocked = true
+			if s.room.c == nil {
+				s.room = newBell(in.engine.mute)
+			}
 			in.block()
 		}
 		in.mu.Unlock()

@@ -30,17 +30,19 @@ const ackSpacing = 10 * time.Millisecond
 // only the return of this one ends a call that is blocked in receiving. grpc then ends the stream under the receive loop,
 // and the server waits for it when it stops.
 func (s *Server) streamLogs(ss grpc.ServerStream) error {
+	defer s.streams.Add(-1)
+	if s.streams.Add(1) > int64(s.engine.Limits().Streams) {
+		return rpcError(errTooManyStreams())
+	}
 	c := &call{
 		server:   s,
 		ss:       ss,
 		opened:   make(chan struct{}),
 		received: make(chan error, 1),
 		sent:     make(chan error, 1),
+		tick:     time.NewTimer(openTimeout),
 	}
-	defer s.streams.Add(-1)
-	if s.streams.Add(1) > int64(s.engine.Limits().Streams) {
-		return rpcError(errTooManyStreams())
-	}
+	defer c.tick.Stop()
 	s.loops.Go(func() { c.received <- s.contain(c.receive) })
 	if err := c.awaitOpen(); err != nil {
 		return rpcError(err)
@@ -51,11 +53,9 @@ func (s *Server) streamLogs(ss grpc.ServerStream) error {
 
 // awaitOpen returns once the session is open, or says why it is not.
 func (c *call) awaitOpen() error {
-	timer := time.NewTimer(openTimeout)
-	defer timer.Stop()
 	select {
 	case <-c.opened: // no later than the call's context ends: RecvMsg does then
-	case <-timer.C:
+	case <-c.tick.C:
 		c.server.loops.Go(func() {
 			if <-c.opened; c.session != nil { // after all
 				c.session.Close()
@@ -83,6 +83,7 @@ type call struct {
 	server   *Server
 	ss       grpc.ServerStream
 	opened   chan struct{}   // closed when session is set, or will not be
+	tick     *time.Timer     // of the wait for Open, then of the send loop
 	session  *engine.Session // nil where it could not be opened
 	received chan error      // the end of the receive loop: nil once the producer half-closed
 	sent     chan error      // the end of the send under way
@@ -155,8 +156,7 @@ func (c *call) open(f *frame) error {
 // send, so a producer that does not read its statuses holds up nothing but these.
 func (c *call) report() error {
 	ctx := c.ss.Context()
-	tick := time.NewTimer(statusInterval)
-	defer tick.Stop()
+	c.tick.Reset(statusInterval)
 	defer c.endRest()
 	due := false
 	for {
@@ -183,15 +183,15 @@ func (c *call) report() error {
 		case <-turned:
 		case <-c.rested():
 			c.resting = false
-		case <-tick.C:
+		case <-c.tick.C:
 			due = true
-			tick.Reset(statusInterval)
+			c.tick.Reset(statusInterval)
 		case err := <-c.sent:
 			if err != nil {
 				return err
 			}
 			c.sending = false
-			tick.Reset(statusInterval)
+			c.tick.Reset(statusInterval)
 		case err := <-c.received:
 			if err != nil {
 				return err
