@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -64,7 +65,12 @@ func TestServeOutlivesItsTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = reader.Close()
-	serve := inProcess(t.Context(), "serve", "--config", file)
+	hangups := make(chan os.Signal, 1) // else serve would ignore them wherever the tests do, as under nohup
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	life, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	serve := inProcess(life, "serve", "--config", file)
 	serve.Stdout = stdout
 	logs, err := serve.StderrPipe()
 	if err != nil {
