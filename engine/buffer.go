@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// ErrBufferFull is answered by Buffer.Append when the buffer itself has no room.
-var ErrBufferFull = errors.New("buffer full")
-
 // ErrClosed is answered by what was closed.
 var ErrClosed = errors.New("closed")
 

@@ -22,8 +22,6 @@ type delivery struct {
 	cursor Cursor
 	cutter cutter
 
-	// dropOldest: see OutputOptions.DropOldest.
-	dropOldest bool
 	// lookAhead is as many spans as the engine may hold chunks. A key that cannot fly has one of each chunk at most, so it
 	// cannot keep the loop from reading what is behind it.
 	lookAhead int
@@ -49,7 +47,7 @@ type delivery struct {
 
 func newDelivery(e *Engine, index int, o OutputOptions) *delivery {
 	d := &delivery{
-		OutputOptions: o, engine: e, index: index, share: NewMeter(o.Share), dropOldest: o.DropOldest,
+		OutputOptions: o, engine: e, index: index, share: NewMeter(o.Share),
 		box: mailbox{bell: newBell(e.mute)}, cutter: newCutter(o.Output), parked: map[string]*parking{}, dropped: map[string]int64{},
 		abandon: make(chan struct{}), done: make(chan struct{}),
 		books: newBooks(o.Name),
@@ -198,7 +196,7 @@ func (d *delivery) settleIdle(now time.Time) {
 	d.books.state(now, flying, limit, waiting, len(d.parked))
 }
 
-func (d *delivery) overShare() bool { return d.dropOldest && d.share.Free() < 0 }
+func (d *delivery) overShare() bool { return d.DropOldest && d.share.Free() < 0 }
 
 // evict drops the oldest of what waits while the output is over its share, if it is one that drops.
 func (d *delivery) evict(now time.Time) {

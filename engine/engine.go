@@ -80,7 +80,7 @@ func (e *Engine) wire(o Options) error {
 		}
 		byName[d.Name] = d
 		e.outputs = append(e.outputs, d)
-		shares = append(shares, BufferOutput{Name: d.Name, Optional: d.dropOldest, Share: d.share})
+		shares = append(shares, BufferOutput{Name: d.Name, Optional: d.DropOldest, Share: d.share})
 	}
 	if err := e.link(byName, o.Routes); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (e *Engine) link(byName map[string]*delivery, rs []Route) error {
 		if d.dead = byName[d.DeadLetter]; d.dead == nil {
 			return fmt.Errorf("output %q: dead_letter: no output is named %q", d.Name, d.DeadLetter)
 		}
-		if d.dead.dropOldest {
+		if d.dead.DropOldest {
 			return fmt.Errorf("output %q: dead_letter: output %q drops its oldest, and would drop dead letters", d.Name, d.DeadLetter)
 		}
 		next := d.dead

@@ -13,7 +13,7 @@ func (in *intake) effective() (int64, Reason) {
 		shareFree:  e.limits.Engine,
 	}
 	for i := range in.outputs.All() {
-		if d := e.outputs[i]; !d.dropOldest {
+		if d := e.outputs[i]; !d.DropOldest {
 			h.shareFree = min(h.shareFree, d.share.Free())
 		}
 	}
