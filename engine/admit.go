@@ -70,7 +70,9 @@ func (in *intake) admit(a *Append, reserved int64) {
 
 // flush lets all that came so far go without linger.
 func (in *intake) flush() {
+	in.flushed = in.next - 1
 	in.seal(true)
+	in.press() // all of it may be acked already
 	in.post()
 }
 

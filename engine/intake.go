@@ -30,7 +30,9 @@ type intake struct {
 	epoch     uint64
 	next      uint64 // the sequence expected next
 	acked     uint64
-	held      int64 // bytes admitted and not acked
+	held      int64  // bytes admitted and not acked
+	untold    int64  // bytes acked since the session was last asked for its status
+	flushed   uint64 // the sequence that the producer asked to flush up to; 0 once it is acked
 	ledger    ledger
 	gather    *gathering
 	state     State
@@ -53,7 +55,7 @@ func (in *intake) begin(o Open, outputs OutputSet) *Error {
 	switch {
 	case !known || epoch > in.epoch:
 		in.seal(false)
-		in.epoch, in.next, in.acked = epoch, first, first-1
+		in.epoch, in.next, in.acked, in.flushed = epoch, first, first-1, 0
 		in.engine.count.skipped.Add(int64(first - 1))
 		in.rejected = nil
 	case epoch < in.epoch:
@@ -111,6 +113,7 @@ func (in *intake) ack() {
 	for p := in.ledger.pop(); p != nil; p = in.ledger.pop() {
 		moved = true
 		in.held -= p.bytes
+		in.untold += p.bytes
 		in.engine.count.acked.Add(p.records)
 		if p.epoch == in.epoch {
 			in.acked = p.last
@@ -126,6 +129,20 @@ func (in *intake) ack() {
 		if s.halfClosed {
 			s.turned.ring()
 		}
+		in.press()
+	}
+}
+
+// press tells the producer of an ack at once that it may be waiting for: of what it asked to flush, or of so much of the
+// limit it was told that its window may be full of what was acked already.
+func (in *intake) press() {
+	done := in.flushed > 0 && in.acked >= in.flushed
+	if done {
+		in.flushed = 0
+	}
+	if s := in.session; s != nil && (done || 4*in.untold >= s.given.Limit) {
+		s.pressing = true
+		s.turned.ring()
 	}
 }
 

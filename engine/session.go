@@ -29,6 +29,7 @@ type Session struct {
 	over       *Error // why the session is over; nil while it is not
 	halfClosed bool
 	given      Status // by the last Poll
+	pressing   bool   // the ack cannot wait
 }
 
 // Open attaches a session to a stream, making the stream where it is new. It does not block. All its errors are [*Error].
@@ -163,36 +164,48 @@ func (s *Session) HalfClose() {
 	s.tell()
 }
 
-// Poll gives the stream's status, and whether it differs from what the last Poll gave. Rejections are given once.
-// A non-nil error ends the session, after the status was passed on where changed: io.EOF once all is acked after HalfClose,
-// otherwise an [*Error].
-func (s *Session) Poll() (st Status, changed bool, err error) {
+// Poll gives the stream's status, and how it differs from what the last Poll gave. Rejections are given once.
+// A non-nil error ends the session, after the status was passed on where it is news: io.EOF once all is acked after
+// HalfClose, otherwise an [*Error].
+func (s *Session) Poll() (st Status, news News, err error) {
 	in := s.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if s.over != nil && in.session != s {
-		return s.given, false, s.over
+		return s.given, NewsNone, s.over
 	}
 	st = in.status()
 	st.Rejections, in.rejected = in.rejected, nil
-	changed = len(st.Rejections) > 0 || st.State != s.given.State || st.Reason != s.given.Reason || st.Acked != s.given.Acked
-	s.given = st
+	news = s.news(&st)
+	s.given, s.pressing, in.untold = st, false, 0
 	switch {
 	case s.over != nil:
-		return st, changed, s.over
+		return st, news, s.over
 	case in.atRest() && s.halfClosed:
-		return st, changed, io.EOF
+		return st, news, io.EOF
 	case in.atRest() && in.state == StateDraining:
 		s.over = &Error{Code: CodeUnavailable, Reason: "DRAINING", Msg: "the gateway is going away; all is acked"}
-		return st, changed, s.over // from now on nothing is let in that nobody would be told of
+		return st, news, s.over // from now on nothing is let in that nobody would be told of
 	}
-	return st, changed, nil
+	return st, news, nil
+}
+
+// news compares a status with what was given last.
+func (s *Session) news(st *Status) News {
+	switch {
+	case s.pressing || len(st.Rejections) > 0 || st.State != s.given.State || st.Reason != s.given.Reason:
+		return NewsNow
+	case st.Acked == s.given.Acked:
+		return NewsNone
+	default:
+		return NewsAcked
+	}
 }
 
 // Changed has capacity 1 and is signalled when Poll may have news.
 func (s *Session) Changed() <-chan struct{} { return s.changed.c }
 
-// Turned has capacity 1 and is signalled when Poll may have news that cannot wait: all but acks that go on as before.
+// Turned has capacity 1 and is signalled when Poll may have news that cannot wait.
 func (s *Session) Turned() <-chan struct{} { return s.turned.c }
 
 // Close detaches the session. What was admitted stays.

@@ -176,7 +176,7 @@ func TestFaultyRecordsAreRejectedAlone(t *testing.T) {
 		if rej := st.Rejections[0]; rej.First != 2 || rej.Last != 3 || rej.Count != 2 || !strings.Contains(rej.Message, "severity_text") {
 			t.Errorf("rejection %+v", rej)
 		}
-		if st, changed, _ := s.Poll(); changed || len(st.Rejections) > 0 {
+		if st, news, _ := s.Poll(); news != engine.NewsNone || len(st.Rejections) > 0 {
 			t.Errorf("rejections were given twice: %+v", st)
 		}
 		r.finish()
@@ -392,9 +392,9 @@ func TestCloseTellsTheLastAcks(t *testing.T) {
 		if err != nil || len(left) > 0 {
 			t.Errorf("close: %v, undelivered %v", err, left)
 		}
-		st, changed, err := s.Poll()
-		if st.Acked != 1 || !changed {
-			t.Errorf("last status %+v, changed %v", st, changed)
+		st, news, err := s.Poll()
+		if st.Acked != 1 || news == engine.NewsNone {
+			t.Errorf("last status %+v, news %v", st, news)
 		}
 		wantError(t, err, engine.CodeUnavailable, "stopped")
 	})

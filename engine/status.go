@@ -31,6 +31,16 @@ func (r Reason) String() string {
 	return [...]string{"none", "stream_limit", "tenant_limit", "engine_limit", "buffer_full", "rate_limit", "shutdown"}[r]
 }
 
+// News says how a status differs from the one before it.
+type News int
+
+// From none to what cannot wait.
+const (
+	NewsNone  News = iota
+	NewsAcked      // the ack moved as it goes along; it may wait for those that follow
+	NewsNow        // all else, and an ack that the producer may be waiting for
+)
+
 // A Status is a stream's whole state as its producer should see it. The newest replaces any other.
 type Status struct {
 	StreamID   string

@@ -179,7 +179,7 @@ func TestNeverReads(t *testing.T) {
 func TestMergeKeepsRejections(t *testing.T) {
 	var c call
 	for i := range uint64(250) {
-		c.merge(engine.Status{Acked: i, Rejections: []engine.Rejection{{First: 2 * i, Last: 2 * i, Count: 1, Message: "bad"}}})
+		c.merge(engine.Status{Acked: i, Rejections: []engine.Rejection{{First: 2 * i, Last: 2 * i, Count: 1, Message: "bad"}}}, engine.NewsNow)
 	}
 	total := uint64(0)
 	for _, r := range c.unsent.Rejections {

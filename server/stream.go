@@ -22,9 +22,14 @@ const statusInterval = 5 * time.Second
 // openTimeout is how long a call may last before its Open: longer than a producer waits with it for a gateway that drains.
 const openTimeout = time.Minute
 
-// ackSpacing is how far apart statuses are that only move the ack. A stream that pours moves it with every message, and each
-// status costs a write to the connection. All other news are told at once.
-const ackSpacing = 10 * time.Millisecond
+// Statuses that only move the ack are told apart by ackSpacing for each stream that is open, but by no less and no more than
+// these. A stream that pours moves its ack with every message, and each status costs a write to the connection: so they are
+// 2,500 a second at most as long as there are no more than 250 streams. All other news are told at once.
+const (
+	ackSpacing      = 400 * time.Microsecond
+	leastAckSpacing = 10 * time.Millisecond
+	mostAckSpacing  = 100 * time.Millisecond
+)
 
 // streamLogs serves one StreamLogs call. Its goroutine is the stream's send loop; the receive loop has one of its own, for
 // only the return of this one ends a call that is blocked in receiving. grpc then ends the stream under the receive loop,
@@ -89,10 +94,12 @@ type call struct {
 	sent     chan error      // the end of the send under way
 
 	// What follows is the send loop's.
-	sending bool
-	resting bool // since the last status, which only moved the ack
+	sending bool // and sent was not read yet
 	unsent  *engine.Status
+	news    engine.News  // in unsent
 	last    engine.State // that was sent
+	told    time.Time    // when it was
+	resting bool         // unsent only moves the ack, and waits for more
 	rest    *time.Timer  // ends resting; nil until the first time, as most streams are idle
 }
 
@@ -170,12 +177,12 @@ func (c *call) report() error {
 		default:
 			return over
 		}
-		var changed, turned <-chan struct{} // not while a send is under way: there is nothing to do with news then
-		if !c.sending {
-			turned = c.session.Turned()
-			if !c.resting {
-				changed = c.session.Changed()
-			}
+		changed, turned, sent := c.session.Changed(), c.session.Turned(), (<-chan error)(nil)
+		switch {
+		case c.sending && (c.unsent != nil || over != nil): // news are of no use before the send has ended
+			changed, turned, sent = nil, nil, c.sent
+		case c.resting:
+			changed = nil
 		}
 		due = false
 		select {
@@ -186,12 +193,11 @@ func (c *call) report() error {
 		case <-c.tick.C:
 			due = true
 			c.tick.Reset(statusInterval)
-		case err := <-c.sent:
+		case err := <-sent:
 			if err != nil {
 				return err
 			}
 			c.sending = false
-			c.tick.Reset(statusInterval)
 		case err := <-c.received:
 			if err != nil {
 				return err
@@ -217,30 +223,46 @@ func (c *call) cutOff() error {
 // poll asks the session for its status and starts to send it where it is news or due again. It answers why the session is
 // over, if it is; what is under way then is the last status.
 func (c *call) poll(due bool) error {
-	st, changed, over := c.session.Poll()
-	if changed || due && c.last != engine.StateActive {
-		c.merge(st)
+	st, news, over := c.session.Poll()
+	if due && c.last != engine.StateActive {
+		news = engine.NewsNow
 	}
-	if c.unsent == nil || c.sending || over == nil && c.canWait(c.unsent) {
-		return over
+	if news != engine.NewsNone {
+		c.merge(st, news)
 	}
-	if c.unsent.State == c.last {
-		c.startRest()
+	if c.unsent != nil && !c.sending && (over != nil || c.news == engine.NewsNow || !c.rests()) {
+		c.send()
 	}
-	m := &sluicev1.StreamLogsResponse{Status: c.server.statusMessage(c.unsent)}
-	c.last, c.unsent, c.sending = c.unsent.State, nil, true
-	c.server.loops.Go(func() { c.sent <- c.ss.SendMsg(m) })
 	return over
 }
 
-// startRest lets the acks that follow wait for each other.
-func (c *call) startRest() {
+// send starts to send what is unsent.
+func (c *call) send() {
+	m := &sluicev1.StreamLogsResponse{Status: c.server.statusMessage(c.unsent)}
+	c.last, c.told = c.unsent.State, time.Now()
+	c.unsent, c.news, c.sending = nil, engine.NewsNone, true
+	c.endRest()
+	c.tick.Reset(statusInterval)
+	c.server.loops.Go(func() { c.sent <- c.ss.SendMsg(m) })
+}
+
+// rests reports whether it is too soon after the last status to tell that the ack moved on, and sees to it that the loop
+// asks again.
+func (c *call) rests() bool {
+	if c.resting {
+		return true
+	}
+	left := c.server.ackSpacing() - time.Since(c.told)
+	if left <= 0 {
+		return false
+	}
 	c.resting = true
 	if c.rest == nil {
-		c.rest = time.NewTimer(ackSpacing)
-		return
+		c.rest = time.NewTimer(left)
+	} else {
+		c.rest.Reset(left)
 	}
-	c.rest.Reset(ackSpacing)
+	return true
 }
 
 func (c *call) rested() <-chan time.Time {
@@ -251,21 +273,22 @@ func (c *call) rested() <-chan time.Time {
 }
 
 func (c *call) endRest() {
-	if c.rest != nil {
+	if c.resting {
+		c.resting = false
 		c.rest.Stop()
 	}
 }
 
-// canWait reports whether a status only moves the ack, soon after the last one did.
-func (c *call) canWait(st *engine.Status) bool {
-	return c.resting && st.State == c.last && len(st.Rejections) == 0
+// ackSpacing is how far apart the statuses of a stream are that only move the ack.
+func (s *Server) ackSpacing() time.Duration {
+	return min(max(time.Duration(s.streams.Load())*ackSpacing, leastAckSpacing), mostAckSpacing)
 }
 
 // maxRejections is how many ranges a status carries, as in the engine, which merges them until they are asked for.
 const maxRejections = 100
 
 // merge makes st the status to send next. It replaces one that was not sent, but for the rejections, which are given once.
-func (c *call) merge(st engine.Status) {
+func (c *call) merge(st engine.Status, news engine.News) {
 	if c.unsent != nil {
 		all := slices.Concat(c.unsent.Rejections, st.Rejections)
 		for len(all) > maxRejections {
@@ -276,7 +299,7 @@ func (c *call) merge(st engine.Status) {
 		}
 		st.Rejections = all
 	}
-	c.unsent = &st
+	c.unsent, c.news = &st, max(c.news, news)
 }
 
 // contain runs f and makes an error of its panic, as the recovery interceptor does for the handler's goroutine.

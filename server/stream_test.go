@@ -286,3 +286,39 @@ func TestServiceDesc(t *testing.T) {
 		t.Errorf("methods %v, want %v", names(got), names(want))
 	}
 }
+
+// Acks that only move on wait for each other, but not one that the producer may be waiting for.
+func TestAcksWaitForEachOther(t *testing.T) {
+	body := strings.Repeat("x", 100<<10) // flies by itself
+	for name, c := range map[string]struct {
+		limit int64
+		flush bool
+		want  time.Duration
+	}{
+		"moves on":            {limit: 8 << 20, want: leastAckSpacing},
+		"asked to flush":      {limit: 8 << 20, flush: true},
+		"quarter of a window": {limit: 400 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, engine.Limits{Stream: c.limit}, Options{})
+				defer r.finish()
+				client, hangUp := r.client()
+				defer hangUp()
+				p := open(t.Context(), t, client, &sluicev1.Open{})
+				time.Sleep(time.Second)
+				start := time.Now()
+				p.append(1, body)
+				p.until(acked(1))
+				if first := time.Since(start); first != 0 {
+					t.Errorf("the first ack came after %s", first)
+				}
+				p.send(appendRequest(&sluicev1.Append{FirstSequence: 2, Records: records(body), Flush: c.flush}))
+				p.until(acked(2))
+				if second := time.Since(start); second != c.want {
+					t.Errorf("the second ack came after %s, want %s", second, c.want)
+				}
+			})
+		})
+	}
+}
