@@ -30,9 +30,16 @@ type Keyer interface {
 // A Batcher says how large a batch its output wants.
 type Batcher interface{ Batching() BatchLimits }
 
+// A Measurer is an output that measures records otherwise than by their wire bytes: in the bytes that its own limit counts.
+// BatchLimits.MaxBytes and Batch.Bytes are then in that measure. It need not be exact; what did not fit after all is
+// answered as a Partial without an error. Its methods may be called concurrently with Write, but not with themselves.
+type Measurer interface {
+	Measure(c *Chunk, r Record) int
+}
+
 // BatchLimits bound a batch. A zero field means no bound, but for Linger, where it means not to wait.
 type BatchLimits struct {
-	MaxBytes   int           // wire bytes of the records; an output whose own measure differs takes what fits and answers Partial
+	MaxBytes   int           // wire bytes of the records, or as a Measurer counts
 	MaxRecords int           //
 	Linger     time.Duration // how long a batch that is not full may wait, from its oldest record's arrival
 }
@@ -94,8 +101,8 @@ func AsWriteError(err error) *WriteError {
 	return &WriteError{Kind: KindRetryable, Err: err}
 }
 
-// A Partial says which records of a batch were taken, by their index in the batch. What is in neither list is tried
-// again: at once where Err is nil, else as Err says. What was taken is never sent again.
+// A Partial says which records of a batch were taken, by their index in the batch. What was taken is never sent again. What
+// is in neither list is tried again as Err says; where Err is nil it was not tried yet, and waits in its old place.
 type Partial struct {
 	Delivered []Range
 	Rejected  []Rejected
