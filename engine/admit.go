@@ -204,8 +204,8 @@ func (in *intake) seal(urgent bool) {
 		return
 	}
 	in.gather = nil
-	in.engine.gathering.Add(-1)
 	in.push(g, g.slab.B, urgent)
+	in.engine.gathering.Add(-1)
 }
 
 // push appends a chunk to the buffer and puts it in the line for its ack.
@@ -221,7 +221,7 @@ func (in *intake) push(g *gathering, data []byte, urgent bool) {
 	in.ledger.push(p)
 	safe, err := e.buffer.Append([]*Chunk{c}, p.isSafe)
 	if err != nil {
-		// Only a buffer that was closed, and that is closed after the last stream was stopped.
+		// Only a buffer that was closed, which it is after the last stream was stopped.
 		e.log.Error("append to buffer", "stream", in.stream.ID, "records", g.count, "err", err)
 		return
 	}

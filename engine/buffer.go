@@ -14,7 +14,8 @@ var ErrClosed = errors.New("closed")
 type Buffer interface {
 	// Append stores the chunks of one append, in order, without blocking and without calling back from inside: it runs
 	// under the stream's lock, which is what keeps order. It takes the caller's reference to each chunk over, also when it
-	// fails. A failure is synchronous and concerns all of them. safe is called once, later, from another goroutine or from
+	// fails. It fails with ErrClosed alone, and for faults of the caller's: a buffer that cannot store them now, for its disk
+	// is full or its server away, keeps them charged until it can, and its meters pause the streams. safe is called once, later, from another goroutine or from
 	// within a Cursor's Done after all locks are released, when all of them are safe: losing this process would not lose
 	// them, or on memory every output that takes part is done with them. A chunk that no output needs is safe at once; for
 	// those Append reports true and never calls safe. A chunk's free may run inside, under the stream's lock: it must not

@@ -12,6 +12,10 @@ import (
 // connection's session. Its resource comes on top.
 const streamCharge = 1 << 10
 
+// resourcePart is the part of the engine's limit, as a divisor, that the resources of known streams may take: the engine's
+// ceiling does not cover them.
+const resourcePart = 8
+
 // forgetLook is how many streams that are owed an ack are looked at, at most, for one that can be forgotten.
 const forgetLook = 64
 
@@ -51,17 +55,24 @@ func (d *directory) find(e *Engine, o Open, unary bool) (*intake, *Error) {
 		d.use(in, unary)
 		return in, nil
 	}
-	if len(d.byName) >= d.limits.Streams && !d.forgetOne() {
-		return nil, &Error{
-			Code: CodeResourceExhausted, Reason: "TOO_MANY_STREAMS", RetryAfter: maxWait,
-			Msg: fmt.Sprintf("%d streams are connected or owed an ack, and %d is the limit", len(d.byName), d.limits.Streams),
+	for len(d.byName) >= d.limits.Streams || d.resources.Load() > d.limits.Engine/resourcePart {
+		if !d.forgetOne() {
+			return nil, d.crowded()
 		}
 	}
-	in := &intake{engine: e, name: name, tenant: d.tenant(o.Tenant), made: made, state: StateActive}
+	in := &intake{engine: e, name: name, tenant: d.tenant(o.Tenant), made: made && o.Epoch == 0, state: StateActive}
 	d.byName[name] = in
 	d.use(in, unary)
 	d.size.Add(1)
 	return in, nil
+}
+
+func (d *directory) crowded() *Error {
+	return &Error{
+		Code: CodeResourceExhausted, Reason: "TOO_MANY_STREAMS", RetryAfter: maxWait,
+		Msg: fmt.Sprintf("%d streams are connected or owed an ack, with %d bytes of resources; the limits are %d and %d",
+			len(d.byName), d.resources.Load(), d.limits.Streams, d.limits.Engine/resourcePart),
+	}
 }
 
 // use makes a stream the most recently used one of those that are not connected, or takes it off their list for a
@@ -134,7 +145,6 @@ func (d *directory) drop(in *intake) (connected, dropped bool) {
 	if in.session != nil || !in.atRest() || in.stream == nil {
 		return in.session != nil, false
 	}
-	in.unpause()
 	in.forgotten = true
 	d.resources.Add(-int64(len(in.resource)))
 	d.unlist(in)

@@ -53,6 +53,37 @@ func TestStreamsOwedAnAckAreForgottenLater(t *testing.T) {
 	})
 }
 
+// A stream that the engine named can be come back to by a producer that says an epoch: what it resends is recognised.
+func TestWhoSaysAnEpochComesBackToAMadeUpName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, out := oneOutput(t, engine.Limits{})
+		s := r.open(engine.Open{Epoch: 7})
+		id := status(s).StreamID
+		r.append(s, 1, "a", "b")
+		s.Close()
+		time.Sleep(time.Second) // acked, which nobody was told
+		s = r.open(engine.Open{StreamID: id, Epoch: 7, First: 1})
+		r.append(s, 1, "a", "b", "c")
+		r.finish()
+		wantBodies(t, "delivered", out.bodies(), []string{"a", "b", "c"})
+	})
+}
+
+// What is kept of the resources of producers that have left is bounded.
+func TestResourcesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := oneOutput(t, engine.Limits{Engine: 8 * mib})
+		resource := []byte(strings.Repeat("\x10\x00", 30*kib))
+		for i := range 1000 {
+			r.open(engine.Open{StreamID: fmt.Sprint(i), Resource: resource}).Close()
+		}
+		if st := r.Stats(); st.StreamState > 2*mib {
+			t.Errorf("%d bytes are kept of %d streams that have left", st.StreamState, st.Streams)
+		}
+		r.finish()
+	})
+}
+
 // What is kept of a producer's resource is charged: with the stream, and with every chunk.
 func TestResourcesAreCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -20,14 +20,15 @@ type intake struct {
 	engine *Engine
 	name   streamName
 	tenant *Meter
-	made   bool          // the engine made the id up: nobody can come back to it
-	place  *list.Element // in the directory's list, whose lock guards it; nil while connected
+	made   bool          // the engine made the id up, for a producer without epochs: nobody can come back to it
+	place  *list.Element // in the directory's list of those that may not be connected, whose lock guards it; nil
 
 	mu        sync.Mutex // guards what follows
 	stream    *Stream
 	outputs   OutputSet
 	resource  []byte
 	epoch     uint64
+	naive     bool   // the epoch is the engine's own, and no producer will come back to it
 	next      uint64 // the sequence expected next
 	acked     uint64
 	held      int64  // bytes admitted and not acked
@@ -55,7 +56,8 @@ func (in *intake) begin(o Open, outputs OutputSet) *Error {
 	switch {
 	case !known || epoch > in.epoch:
 		in.seal(false)
-		in.epoch, in.next, in.acked, in.flushed = epoch, first, first-1, 0
+		in.epoch, in.naive = epoch, o.Epoch == 0
+		in.next, in.acked, in.flushed = first, first-1, 0
 		in.engine.count.skipped.Add(int64(first - 1))
 		in.rejected = nil
 	case epoch < in.epoch:

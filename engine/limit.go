@@ -1,12 +1,14 @@
 package engine
 
-// The effective limit never falls below minEffective, so that a stream always has room for some appends.
+// The effective limit does not fall below minEffective, so that a stream has room for some appends, before one of its
+// outputs needs engineCeiling times its share.
 const minEffective = 64 << 10
 
 // tenantFactor is how many times the engine's free memory a tenant may hold.
 const tenantFactor = 8
 
-// engineCeiling is the hard bound, as a multiple of the engine's limit.
+// engineCeiling is the hard bound, as a multiple of the engine's limit, and of an output's share for streams that hold
+// anything at all.
 const engineCeiling = 1.25
 
 // headroom is what the moving thresholds are made of, in bytes.
@@ -16,6 +18,7 @@ type headroom struct {
 	tenant     int64 // the tenant's configured limit
 	tenantUsed int64
 	shareFree  int64 // the least of its outputs
+	shareFull  bool  // one of these is at its ceiling
 }
 
 // effective is the stream's limit at this moment, and the reason that a pause would have. Every threshold moves with what
@@ -28,7 +31,15 @@ func (h headroom) effective() (int64, Reason) {
 		}
 	}
 	tighten(h.engineFree, ReasonEngineLimit)
-	tighten(min(h.tenant, tenantFactor*h.engineFree)-h.tenantUsed, ReasonTenantLimit)
+	if all := tenantFactor * h.engineFree; all < h.tenant {
+		tighten(all-h.tenantUsed, ReasonEngineLimit)
+	} else {
+		tighten(h.tenant-h.tenantUsed, ReasonTenantLimit)
+	}
 	tighten(h.shareFree, ReasonBufferFull)
-	return max(limit, min(minEffective, h.stream)), reason
+	floor := min(minEffective, h.stream)
+	if h.shareFull {
+		floor = 1 // or ten thousand streams of a dead output, at their floors, are more than the engine has for all
+	}
+	return max(limit, floor), reason
 }

@@ -14,10 +14,11 @@ func TestHeadroom(t *testing.T) {
 		"the stream's own":          {func(*headroom) {}, 8 * mb, ReasonStreamLimit},
 		"the engine's free":         {func(h *headroom) { h.engineFree = 5 * mb }, 5 * mb, ReasonEngineLimit},
 		"the tenant's":              {func(h *headroom) { h.tenantUsed = 97 * mb }, 3 * mb, ReasonTenantLimit},
-		"eight times engine free":   {func(h *headroom) { h.engineFree, h.tenantUsed = 9*mb, 70*mb }, 2 * mb, ReasonTenantLimit},
+		"eight times engine free":   {func(h *headroom) { h.engineFree, h.tenantUsed = 9*mb, 70*mb }, 2 * mb, ReasonEngineLimit},
 		"a share":                   {func(h *headroom) { h.shareFree = mb }, mb, ReasonBufferFull},
-		"never less than 64 KiB":    {func(h *headroom) { h.engineFree = -50 * mb }, 64 << 10, ReasonTenantLimit},
+		"never less than 64 KiB":    {func(h *headroom) { h.engineFree = -50 * mb }, 64 << 10, ReasonEngineLimit},
 		"a share that is overdrawn": {func(h *headroom) { h.shareFree = -mb }, 64 << 10, ReasonBufferFull},
+		"a share at its ceiling":    {func(h *headroom) { h.shareFree, h.shareFull = -mb, true }, 1, ReasonBufferFull},
 		"but for a smaller stream":  {func(h *headroom) { h.stream, h.shareFree = 1000, -mb }, 1000, ReasonBufferFull},
 	}
 	for name, c := range tests {

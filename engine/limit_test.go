@@ -69,7 +69,7 @@ func TestGreedyStreamsLeaveTheQuietOneAlone(t *testing.T) {
 		}
 		quiet := r.open(engine.Open{StreamID: "quiet"})
 		held := make([]int64, len(greedy)) // summed over the looks
-		const warmUp, looks = 20, 60
+		const warmUp, looks = 20, 300
 		for i := range warmUp + looks {
 			time.Sleep(time.Second)
 			r.append(quiet, uint64(i+1), "still here")
@@ -282,6 +282,57 @@ func TestAppendsDoNotRefuseEachOther(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
+		r.finish()
+	})
+}
+
+// Many streams of a dead output that hold little each do not take the whole engine: what they all hold is bounded by the
+// output's share, each is told to pause, and the other output flows.
+func TestManySmallStreamsOfADeadOutput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead, alive := &probe{answer: alwaysDown}, &probe{}
+		r := newRig(t, engine.Options{
+			Limits:  engine.Limits{Engine: 4 * mib},
+			Outputs: []engine.OutputOptions{keyed("dead", dead), keyed("alive", alive)},
+			Routes:  []engine.Route{{Match: "dead", Outputs: []string{"dead"}}, {Match: "alive", Outputs: []string{"alive"}}},
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		var all []*engine.Session
+		for i := range 200 {
+			s := r.open(engine.Open{StreamID: fmt.Sprint(i), Tag: "dead"})
+			all = append(all, s)
+			go func() {
+				for next := uint64(1); ; next++ {
+					a := r.records(next, strings.Repeat("x", 100))
+					a.Flush = true
+					if s.Append(ctx, a) != nil {
+						return
+					}
+				}
+			}()
+		}
+		time.Sleep(10 * time.Second)
+		// A share is a third, and is overdrawn by a quarter and an append of each stream at most.
+		if st := r.Stats(); st.Held > 2*mib {
+			t.Errorf("%d bytes are held for a dead output", st.Held)
+		}
+		for _, s := range all {
+			if st := status(s); st.State != engine.StatePaused || st.Reason != engine.ReasonBufferFull {
+				t.Fatalf("a stream of a dead output is %+v", st)
+			}
+		}
+		s := r.open(engine.Open{StreamID: "alive", Tag: "alive"})
+		for i := range uint64(1000) {
+			r.append(s, i+1, "x")
+			time.Sleep(time.Millisecond)
+		}
+		if st := status(s); st.State != engine.StateActive || st.Acked < 900 {
+			t.Errorf("the stream of the other output is %+v", st)
+		}
+		_, err := r.Send(engine.Open{Tenant: "default", Tag: "dead", StreamID: "0"}, r.records(0, "x"))
+		wantError(t, err, engine.CodeResourceExhausted, "buffer_full")
+		stop()
+		dead.will(nil)
 		r.finish()
 	})
 }

@@ -15,6 +15,7 @@ func (in *intake) effective() (int64, Reason) {
 	for i := range in.outputs.All() {
 		if d := e.outputs[i]; !d.DropOldest {
 			h.shareFree = min(h.shareFree, d.share.Free())
+			h.shareFull = h.shareFull || float64(d.share.Used()) >= engineCeiling*float64(d.share.Limit())
 		}
 	}
 	return h.effective()

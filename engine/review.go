@@ -20,16 +20,13 @@ type reviewer struct {
 	set map[*intake]struct{}
 }
 
-// add rings for a stream that is new: what was released between its own look and now was not told to it.
+// add rings: what was released between the stream's own look and now was not told to it.
 func (r *reviewer) add(in *intake) {
 	r.mu.Lock()
-	_, known := r.set[in]
 	r.set[in] = struct{}{}
 	r.waiting.Store(int64(len(r.set)))
 	r.mu.Unlock()
-	if !known {
-		r.bell.ring()
-	}
+	r.bell.ring()
 }
 
 func (r *reviewer) remove(in *intake) {

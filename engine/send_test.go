@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -91,4 +92,83 @@ func TestSendFencesWhoseNumbersItTakes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A call without an epoch does not take the numbers of a producer that is away for a moment: what that resends must not be
+// taken for a repeat.
+func TestSendLeavesTheNumbersOfWhoIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, out := oneOutput(t, engine.Limits{})
+		s := r.open(engine.Open{StreamID: "s", Epoch: 5})
+		r.append(s, 1, "a", "b")
+		s.Close() // its third record was lost with the connection
+		if _, err := r.Send(engine.Open{Tenant: "default", Tag: "test", StreamID: "s"}, r.records(0, "stranger")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.Open(engine.Open{Tenant: "default", Tag: "test", StreamID: "s", Epoch: 5, First: 3})
+		ee := wantError(t, err, engine.CodeFailedPrecondition, "older than the current epoch")
+		s = r.open(engine.Open{StreamID: "s", Epoch: ee.Epoch + 1, First: 3})
+		r.append(s, 3, "c")
+		r.finish()
+		if got := out.bodies(); !slices.Equal(got, []string{"a", "b", "stranger", "c"}) {
+			t.Errorf("delivered %v", got)
+		}
+	})
+}
+
+// Numbered calls of one producer that overtake each other: the later one is refused, not the earlier one lost.
+func TestSendRefusesAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, out := oneOutput(t, engine.Limits{})
+		open := engine.Open{Tenant: "default", Tag: "t", StreamID: "s", Epoch: 7}
+		send := func(first uint64, bodies ...string) error {
+			_, err := r.Send(open, r.records(first, bodies...))
+			return err
+		}
+		if err := send(1, "a"); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, send(3, "c"), engine.CodeFailedPrecondition, "expected 2, got 3")
+		if err := errors.Join(send(2, "b"), send(3, "c")); err != nil {
+			t.Fatal(err)
+		}
+		r.finish()
+		if got := out.bodies(); !slices.Equal(got, []string{"a", "b", "c"}) {
+			t.Errorf("delivered %v", got)
+		}
+	})
+}
+
+// A call that is paused has changed nothing: the connection stays, and its numbers.
+func TestPausedSendChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, out := oneOutput(t, engine.Limits{Stream: 100})
+		out.will(alwaysDown)
+		s := r.open(engine.Open{StreamID: "s", Epoch: 1})
+		r.append(s, 1, strings.Repeat("x", 120))
+		_, err := r.Send(engine.Open{Tenant: "default", Tag: "test", StreamID: "s", Epoch: 2}, r.records(1, "y"))
+		wantError(t, err, engine.CodeResourceExhausted, "paused")
+		r.append(s, 2, "z")
+		if st := status(s); st.Next != 3 {
+			t.Errorf("the connection is told %+v", st)
+		}
+		out.will(nil)
+		r.finish()
+	})
+}
+
+// Callers of one tag that say an epoch but no stream share the tag's stream, and do not lock each other out.
+func TestSendByTagHasNoEpochs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, out := oneOutput(t, engine.Limits{})
+		for _, epoch := range []uint64{100, 200, 100} {
+			if _, err := r.Send(engine.Open{Tenant: "default", Tag: "t", Epoch: epoch}, r.records(1, "x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.finish()
+		if got := out.bodies(); len(got) != 3 {
+			t.Errorf("delivered %v", got)
+		}
+	})
 }

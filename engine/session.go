@@ -249,19 +249,24 @@ func (e *Engine) send(o Open, a *Append) (Status, *Error) {
 		return Status{}, refusal
 	}
 	defer in.mu.Unlock()
-	if refusal := in.beginSend(o, outputs, a); refusal != nil {
-		return in.status(), refusal
+	if in.name.byTag { // what one caller calls its epoch is nobody else's
+		o.Epoch = 0
 	}
-	if in.name.byTag || o.Epoch == 0 {
-		a.First = 0 // each call is a producer of its own: what it calls its first is nobody's repeat
+	if o.Epoch == 0 { // nor is what it calls its first
+		a.First = 0
 	}
 	in.judge()
-	reserved := in.reservation(a)
+	reserved := in.reservation(a) + int64(len(o.Resource))
 	if in.state != StateActive || !e.meter.TryAdd(reserved, e.ceiling) {
 		return in.status(), &Error{
 			Code: CodeResourceExhausted, Reason: "PAUSED", RetryAfter: time.Second,
 			Msg: fmt.Sprintf("paused: %s: %d bytes held", in.whyPaused(), in.held),
 		}
+	}
+	if refusal := in.beginSend(o, outputs, a); refusal != nil {
+		e.meter.Add(-reserved)
+		e.reviews.poke()
+		return in.status(), refusal
 	}
 	earlier := in.rejected
 	in.rejected = nil
@@ -280,12 +285,19 @@ func (in *intake) whyPaused() Reason {
 }
 
 // beginSend applies the rules of epochs and sequences to a call without a session. A call with an epoch is checked as a
-// connection's; one without goes on where the last one ended, unless a connection has the stream. Then it is an epoch of its
-// own. A connection whose numbers are taken away is fenced: two producers under one name must not mix them.
+// connection's, and may leave no sequence out: calls overtake each other, and what came late would be taken for a repeat.
+// One without goes on where the last one ended, unless a producer with an epoch has the stream, connected or away for a
+// moment. Then it is an epoch of its own. A connection whose numbers are taken away is fenced: two producers under one name
+// must not mix them.
 func (in *intake) beginSend(o Open, outputs OutputSet, a *Append) *Error {
-	if o.Epoch == 0 && in.stream != nil && in.session == nil && in.stream.Tag == o.Tag {
+	if o.Epoch == 0 && in.naive && in.session == nil && in.stream.Tag == o.Tag {
 		in.attach(o, outputs)
 		return nil
+	}
+	if o.Epoch > 0 && o.Epoch == in.epoch {
+		if refusal := in.checkGap(a); refusal != nil {
+			return refusal
+		}
 	}
 	before := in.epoch
 	o.First = max(a.First, 1)
