@@ -471,13 +471,16 @@ func (x *Append) GetFlush() bool {
 }
 
 type SendLogsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StreamId      string                 `protobuf:"bytes,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
-	Tag           string                 `protobuf:"bytes,2,opt,name=tag,proto3" json:"tag,omitempty"`
-	Resource      *Resource              `protobuf:"bytes,3,opt,name=resource,proto3" json:"resource,omitempty"`
-	FirstSequence uint64                 `protobuf:"varint,4,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
-	Records       []*LogRecord           `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the tenant's unsequenced stream of the tag.
+	StreamId string    `protobuf:"bytes,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
+	Tag      string    `protobuf:"bytes,2,opt,name=tag,proto3" json:"tag,omitempty"`
+	Resource *Resource `protobuf:"bytes,3,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Counts within an epoch, as in Append: a repeat is recognised, and a call that overtook an earlier one is refused with
+	// FAILED_PRECONDITION until that was sent. Without an epoch or a stream_id the server numbers the records.
+	FirstSequence uint64       `protobuf:"varint,4,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
+	Records       []*LogRecord `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`
+	Epoch         uint64       `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
