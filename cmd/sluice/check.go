@@ -15,8 +15,9 @@ type checkCmd struct {
 
 // Help has examples.
 func (checkCmd) Help() string {
-	return `Everything that is wrong is said at once, one fault a line, as FILE:LINE:COL: key: what. Warnings are about what is
-allowed and probably not meant; they do not fail the check.
+	return `Everything that is wrong with the file is said at once, one fault a line, as FILE:LINE:COL: key: what. Warnings are
+about what is allowed and probably not meant; they do not fail the check. Whether certificates can be read, files written
+and addresses listened on is found out by serve.
 
 Examples:
   sluice check /etc/sluice/sluice.yaml

@@ -123,7 +123,7 @@ func (d *display) summary(s sluice.Stats, lost int, skipped int64, took time.Dur
 	if d.bar != nil {
 		d.bar.clear()
 	}
-	acked := s.Acked - s.Rejected
+	acked := s.Acked - min(s.Rejected, s.Acked) // they may be told before the ack that passes them
 	fmt.Fprintf(d.w, "sent %d acked %d rejected %d in %s (%.0f rec/s), %d pauses, paused %s", s.Sent, acked, s.Rejected,
 		took.Round(time.Millisecond), float64(acked)/max(took.Seconds(), 1e-9), s.Pauses, s.PausedFor.Round(time.Millisecond))
 	for _, more := range []struct {

@@ -36,8 +36,8 @@ type sendCmd struct {
 // Help has examples.
 func (sendCmd) Help() string {
 	return `Each line becomes a record, also an empty one; its body is the line without its end (\n or \r\n). A line that is not
-UTF-8 is sent as bytes. One that is longer than the gateway takes is left out and told, and the exit code is 1. It is 0
-only when every line was acked.
+UTF-8 is sent as bytes. One that is longer than the gateway takes is left out and told, and the exit code is 1, as it is
+where a file cannot be read on: what was read until then is sent. It is 0 only when every line was acked.
 
 SIGINT, SIGTERM or SIGHUP ends the reading, and the acks of what was read are waited for, up to --grace; a second one ends that,
 too. A gateway that goes away is waited for without end: what it had not acked is sent again.
@@ -148,8 +148,8 @@ func (c sendCmd) send(reading, now context.Context, stream *sluice.Stream, sourc
 	switch {
 	case err != nil:
 		return err
-	case closeErr != nil:
-		return closeErr
+	case closeErr != nil || got.failed != nil:
+		return errors.Join(got.failed, closeErr)
 	case !got.all:
 		return errors.New("interrupted, not all was read")
 	case got.skipped > 0 || stats.Rejected > 0 || stats.Dropped.Total() > 0:
@@ -166,7 +166,7 @@ func (c sendCmd) ready(ctx context.Context, stream *sluice.Stream) error {
 }
 
 // waiting is how long acks are waited for: as long as it takes, until the grace after the end of reading, until now is
-// done, and not at all after an error.
+// done, and not at all after an error of the stream.
 func (c sendCmd) waiting(reading, now context.Context, err error) (context.Context, context.CancelFunc) {
 	waiting, cancel := context.WithCancelCause(now)
 	if err != nil {
@@ -191,7 +191,8 @@ func (c sendCmd) waiting(reading, now context.Context, err error) (context.Conte
 type intake struct {
 	all     bool  // the sources were read to their ends
 	skipped int64 // lines that were left out
-	err     error
+	failed  error // of a source: what was read before is waited for as at the end
+	err     error // of the stream
 }
 
 // read queues every line. It returns when ctx is done or the stream has ended, even while a read blocks: then the goroutine
@@ -219,7 +220,7 @@ func (c sendCmd) readAll(ctx context.Context, stream *sluice.Stream, sources *so
 			if errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
-				got.err = fmt.Errorf("read %s: %w", source.name, err)
+				got.failed = fmt.Errorf("read %s: %w", source.name, err)
 				return got
 			}
 			if whole {

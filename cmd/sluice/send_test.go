@@ -9,7 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
+
+	sluice "github.com/sluicelog/sluice/clients/go"
 )
 
 func TestInterruptWhileInputIsOpen(t *testing.T) {
@@ -29,6 +32,25 @@ func TestInterruptWhileInputIsOpen(t *testing.T) {
 	}
 	stop(t, m)
 	wantNumbers(t, readLines(t, filepath.Join(dir, "out")), 3, 1)
+}
+
+// What was read before a source failed is sent like all else.
+func TestSourceThatFails(t *testing.T) {
+	m := start(t, "outputs: [{name: n, type: 'null', null: {delay: 50ms}}]")
+	in := io.MultiReader(strings.NewReader("1\n2\n3\n"), iotest.ErrReader(errors.New("input/output error")))
+	code, _, said := command(t.Context(), in, sendTo(m)...)
+	if code != exitFailure || !strings.Contains(said, "read stdin: input/output error") || !strings.Contains(said, "sent 3 acked 3 ") {
+		t.Errorf("exit %d: %s", code, said)
+	}
+}
+
+// A rejection is told before the ack that passes it.
+func TestSummaryOfRejectedBeforeAcked(t *testing.T) {
+	var said safeBuffer
+	newDisplay(&said, -1, false).summary(sluice.Stats{Sent: 3, Acked: 1, Rejected: 2}, 2, 0, time.Second)
+	if want := "sent 3 acked 0 rejected 2 in 1s (0 rec/s)"; !strings.HasPrefix(said.String(), want) {
+		t.Errorf("said %s, want %s", &said, want)
+	}
 }
 
 func TestSendFailures(t *testing.T) {

@@ -2,6 +2,7 @@ package file
 
 import (
 	"io/fs"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -14,6 +15,8 @@ type disk struct {
 	truncate error
 	sync     error
 	syncs    int
+	syncDirs error
+	synced   []string // directories, sorted
 }
 
 // limit leaves room for n bytes; a negative n lifts the limit.
@@ -35,6 +38,18 @@ func (d *disk) open(path string, mode fs.FileMode) (handle, error) {
 		return nil, err
 	}
 	return faulty{f, d}, nil
+}
+
+func (d *disk) syncDir(path string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.syncDirs != nil {
+		return d.syncDirs
+	}
+	if at, found := slices.BinarySearch(d.synced, path); !found {
+		d.synced = slices.Insert(d.synced, at, path)
+	}
+	return syncDir(path)
 }
 
 type faulty struct {

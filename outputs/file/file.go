@@ -8,8 +8,9 @@
 // dot in front, and a value over 96 bytes is cut and ends in its hash.
 //
 // A rotated file has the path, a dot and the time in UTC, as in app.ndjson.20260102T030405.000000000Z, and .gz behind it
-// once it is compressed. Such files are tended in the background: after a rotation, and when a path is first written, which
-// finishes what a crash has left.
+// once it is compressed. Such files are tended in the background: when a path is first written since the start, which
+// finishes what a crash has left; after a rotation; and from then on each hour, or each tenth of the time that they are kept
+// for. Paths that were not written since the start are left alone, and no more than about 10,000 are remembered.
 package file
 
 import (
@@ -38,10 +39,7 @@ type Output struct {
 	start  sync.Once
 	stop   context.CancelFunc
 	tender sync.WaitGroup // the one goroutine that tends closes idle files and rotated ones
-	wake   chan struct{}  // capacity 1: there is something due
-
-	dueMu sync.Mutex      // guards what follows
-	due   map[string]bool // paths whose rotated files are to be looked at
+	due    due
 }
 
 // New makes an output. All that is wrong with the options is said at once, each by its key.
@@ -53,9 +51,8 @@ func New(o Options) (*Output, error) {
 	return &Output{
 		set:     set,
 		pace:    pacer{rate: o.Rate},
-		targets: targets{set: set, open: openFile, byPath: make(map[string]*target)},
-		wake:    make(chan struct{}, 1),
-		due:     make(map[string]bool),
+		targets: targets{set: set, open: openFile, syncDir: syncDir, byPath: make(map[string]*target)},
+		due:     newDue(),
 	}, nil
 }
 
@@ -82,11 +79,11 @@ func (o *Output) Write(ctx context.Context, b *engine.Batch) error {
 	}
 	defer o.give(t)
 	if t.f == nil && o.set.rotates() {
-		o.rotated(t.path)
+		o.due.opened(t.path)
 	}
 	block := o.set.renderer.Render(b)
 	defer block.Free()
-	n, err := t.append(ctx, block, &o.pace, o.rotated)
+	n, err := t.append(ctx, block, &o.pace, o.due.rotated)
 	switch {
 	case err == nil:
 		return nil
@@ -126,43 +123,46 @@ func (o *Output) Close() error {
 
 func (s *settings) rotates() bool { return s.Rotate.Size > 0 || s.Rotate.Age > 0 }
 
-// rotated has the path's rotated files looked at.
-func (o *Output) rotated(path string) {
-	o.dueMu.Lock()
-	o.due[path] = true
-	o.dueMu.Unlock()
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
-}
-
 func (o *Output) tend() {
 	ctx, stop := context.WithCancel(context.Background())
 	o.stop = stop
 	o.tender.Go(func() {
 		tick := time.NewTicker(max(o.set.IdleClose/2, time.Millisecond))
 		defer tick.Stop()
+		sweep := time.NewTicker(o.set.sweepEvery())
+		defer sweep.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
 				o.closeIdle(time.Now().Add(-o.set.IdleClose))
-			case <-o.wake:
-				o.tidyDue(ctx)
+			case <-sweep.C:
+				o.tidyAll(ctx, o.due.all())
+			case <-o.due.wake:
+				o.tidyAll(ctx, o.due.take())
 			}
 		}
 	})
 }
 
-func (o *Output) tidyDue(ctx context.Context) {
-	o.dueMu.Lock()
-	due := o.due
-	o.due = make(map[string]bool)
-	o.dueMu.Unlock()
+// The bounds of how often the rotated files of all paths that are known are looked at.
+const (
+	sweepShortest = time.Second
+	sweepLongest  = time.Hour
+)
+
+// sweepEvery makes a file that is no longer kept outlive that by a tenth at most, or by a second.
+func (s *settings) sweepEvery() time.Duration {
+	if s.Rotate.KeepFor == 0 {
+		return sweepLongest
+	}
+	return min(max(s.Rotate.KeepFor/10, sweepShortest), sweepLongest)
+}
+
+func (o *Output) tidyAll(ctx context.Context, due []string) {
 	dirs := make(map[string]map[string]bool)
-	for path := range due {
+	for _, path := range due {
 		path = filepath.Clean(path)
 		dir := filepath.Dir(path)
 		if dirs[dir] == nil {

@@ -54,7 +54,7 @@ func newOutput(t testing.TB, o Options, d *disk) *Output {
 		t.Fatal(err)
 	}
 	if d != nil {
-		out.open = d.open
+		out.open, out.syncDir = d.open, d.syncDir
 	}
 	return out
 }
@@ -243,6 +243,26 @@ func TestFailedSyncTakesAllBack(t *testing.T) {
 	}
 	if d.syncs != 3 {
 		t.Errorf("%d syncs for 3 batches", d.syncs)
+	}
+}
+
+// A new file is durable once the names of it and of all directories that were made for it are.
+func TestNewDirectoriesAreSynced(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a", "b", "f")
+	var d disk
+	o := text(t, Options{Path: path, Fsync: fsyncBatch}, &d)
+	for _, err := range []error{syscall.EIO, nil} {
+		d.syncDirs = err
+		if got := o.Write(t.Context(), batch(t, path, "one")); !errors.Is(got, err) {
+			t.Fatalf("Write: %v, want %v", got, err)
+		}
+	}
+	if want := []string{dir, filepath.Join(dir, "a"), filepath.Join(dir, "a", "b")}; !slices.Equal(d.synced, want) {
+		t.Errorf("synced are %q, want %q", d.synced, want)
+	}
+	if got := read(t, path); got != "one\n" {
+		t.Errorf("the file holds %q", got)
 	}
 }
 

@@ -34,11 +34,15 @@ type Options struct {
 // Rotate says when a file is put aside under its name, a dot and the time, and for how long such files are kept. A zero
 // field means no bound.
 type Rotate struct {
-	Size    int64         `yaml:"size"`     // before a file would exceed it; one record that alone does gets a file
-	Age     time.Duration `yaml:"age"`      // at the first write that long after we made the file, or after what we found was last changed
-	Gzip    bool          `yaml:"gzip"`     // compress what was put aside
-	Keep    int           `yaml:"keep"`     // as many as that per path
-	KeepFor time.Duration `yaml:"keep_for"` // and no longer than this
+	// Size is not exceeded, but by one record that alone does: it gets a file.
+	Size int64 `yaml:"size"`
+	// Age is counted from when the file was made or, where the system does not keep that, from its last write before it was
+	// opened. The first write after it finds a new file.
+	Age  time.Duration `yaml:"age"`
+	Gzip bool          `yaml:"gzip"` // compress what was put aside
+	Keep int           `yaml:"keep"` // as many as that per path
+	// KeepFor is for how long, and up to a tenth of it more, they are kept of a path that was written since the start.
+	KeepFor time.Duration `yaml:"keep_for"`
 }
 
 // The values of Options.Fsync.

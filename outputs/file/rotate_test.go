@@ -69,6 +69,7 @@ func TestRotationBySizeCutsBetweenRecords(t *testing.T) {
 	expect(t, dir, "f=5\n", "f.1=one\ntwo\n", "f.2=three\n", "f.3=larger than a file\n", "f.4=1\n2\n3\n4\n")
 }
 
+// The file stays open throughout: a file system's clock is not the bubble's.
 func TestRotationByAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -86,6 +87,45 @@ func TestRotationByAge(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A file that is closed between two writes, as idle, as one too many or by a restart, is as old as it is: it does not begin
+// anew with its last write.
+func TestAgeOutlivesClosing(t *testing.T) {
+	for name, reopen := range map[string]func(*testing.T, *Output) *Output{
+		"idle": func(_ *testing.T, o *Output) *Output {
+			o.closeIdle(time.Now())
+			return o
+		},
+		"one too many": func(t *testing.T, o *Output) *Output {
+			other := filepath.Join(t.TempDir(), "other")
+			write(t, o, other, "x")
+			return o
+		},
+		"restart": func(t *testing.T, o *Output) *Output {
+			if err := o.Close(); err != nil {
+				t.Error(err)
+			}
+			return text(t, o.set.Options, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "f")
+			o := text(t, Options{Path: path, Rotate: Rotate{Age: time.Nanosecond}, MaxOpen: 1}, nil)
+			write(t, o, path, "one")
+			if birth(path).IsZero() {
+				t.Skip("this file system does not keep when a file was made")
+			}
+			later := time.Now().Add(time.Hour) // the last write, were it to count
+			if err := os.Chtimes(path, later, later); err != nil {
+				t.Fatal(err)
+			}
+			o = reopen(t, o)
+			write(t, o, path, "two")
+			expect(t, dir, "f=two\n", "f.1=one\n")
+		})
+	}
 }
 
 func TestRotatedFilesAreCompressedAndKept(t *testing.T) {
@@ -117,6 +157,76 @@ func TestRotatedFilesGetTooOld(t *testing.T) {
 		write(t, o, path, "f.3")
 		synctest.Wait()
 		expect(t, dir, "f=f.3\n", "f.1=f.1\n", "f.2=f.2\n")
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Files that were put aside get too old while nobody writes to their path, too.
+func TestRotatedFilesOfASilentPathGetTooOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "f")
+		o := text(t, Options{Path: path, Rotate: Rotate{Size: 4, KeepFor: time.Hour}}, nil)
+		write(t, o, path, "f.0", "f.1")
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		expect(t, dir, "f=f.1\n", "f.1=f.0\n")
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		expect(t, dir, "f=f.1\n")
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestKnownPathsAreBounded(t *testing.T) {
+	d := newDue()
+	for i := range maxKnown + 10 {
+		d.opened(fmt.Sprint(i))
+	}
+	if n := len(d.all()); n != maxKnown {
+		t.Errorf("%d paths are known, at most %d may be", n, maxKnown)
+	}
+	if n := len(d.take()); n != maxKnown+10 {
+		t.Errorf("%d paths are due, want all", n)
+	}
+	last := fmt.Sprint(maxKnown + 9)
+	d.opened(last)
+	if again := d.take(); len(again) > 0 {
+		t.Errorf("%q is due again", again)
+	}
+	d.rotated(last)
+	if again := d.take(); !slices.Equal(again, []string{last}) {
+		t.Errorf("due after a rotation: %q", again)
+	}
+}
+
+// A path that is opened again and again has its directory looked at once, and then in the tender's own time.
+func TestReopeningLooksAtNothingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		o := text(t, Options{Path: dir + "/{stream}", Rotate: Rotate{Size: 1 << 20}, MaxOpen: 1}, nil)
+		open := func() {
+			for _, name := range []string{"f", "g"} {
+				write(t, o, filepath.Join(dir, name), "x")
+			}
+			synctest.Wait()
+		}
+		open()
+		left := rotated{active: filepath.Join(dir, "f"), at: time.Now(), suffix: gzipSuffix + tempSuffix}.path()
+		if err := os.WriteFile(left, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if open(); !taken(left) {
+			t.Error("the directory was looked at again")
+		}
+		time.Sleep(sweepLongest + 1)
+		if synctest.Wait(); taken(left) {
+			t.Error("the directory was not looked at in time")
+		}
 		if err := o.Close(); err != nil {
 			t.Error(err)
 		}

@@ -32,19 +32,20 @@ var errRotatedName = errors.New("it is named as a file that was rotated away")
 
 // A target is a file that batches are appended to. Its turn guards all but path, users, used and place.
 type target struct {
-	path string
-	set  *settings
-	open func(path string, mode fs.FileMode) (handle, error)
-	turn chan struct{} // capacity 1: full while someone writes
+	path    string
+	set     *settings
+	open    func(path string, mode fs.FileMode) (handle, error)
+	syncDir func(path string) error
+	turn    chan struct{} // capacity 1: full while someone writes
 	use
 
 	f       handle // nil while the file is closed
 	info    fs.FileInfo
-	regular bool  // it has an end that can be cut
-	size    int64 // bytes that are there and count as written
-	torn    bool  // there may be more in the file than size, which is cut off before the next write
-	broken  bool  // the last line has no end and cannot be cut off: the next write begins with a newline
-	born    time.Time
+	regular bool      // it has an end that can be cut
+	size    int64     // bytes that are there and count as written
+	torn    bool      // there may be more in the file than size, which is cut off before the next write
+	broken  bool      // the last line has no end and cannot be cut off: the next write begins with a newline
+	born    time.Time // what its age is counted from
 }
 
 // append writes the block's records and answers how many count as written; where that is not all, also why. Of the others
@@ -101,7 +102,7 @@ func (t *target) reopen() error {
 	if _, bad := parseRotated(t.path); bad {
 		return fmt.Errorf("open %s: %w", t.path, errRotatedName)
 	}
-	if err := os.MkdirAll(filepath.Dir(t.path), t.set.dirMode); err != nil {
+	if err := t.makeDir(filepath.Dir(t.path)); err != nil {
 		return err
 	}
 	f, err := t.open(t.path, t.set.fileMode)
@@ -116,6 +117,28 @@ func (t *target) reopen() error {
 	return nil
 }
 
+// makeDir makes a directory with those above it. Where writes are synced, so is the name of each that is made.
+func (t *target) makeDir(path string) error {
+	if !t.set.sync {
+		return os.MkdirAll(path, t.set.dirMode)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if err := t.makeDir(parent); err != nil {
+		return err
+	}
+	// Where another target was faster, its sync may be still to come.
+	if err := os.Mkdir(path, t.set.dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := t.syncDir(parent); err != nil {
+		return errors.Join(err, os.Remove(path)) // to be made and synced again
+	}
+	return nil
+}
+
 // inspect learns what is in a file that was just opened.
 func (t *target) inspect() (err error) {
 	if t.info, err = t.f.Stat(); err != nil {
@@ -124,11 +147,14 @@ func (t *target) inspect() (err error) {
 	t.regular = t.info.Mode().IsRegular()
 	t.size, t.born = 0, time.Now()
 	if t.regular && t.info.Size() > 0 {
-		t.size, t.born = t.info.Size(), t.info.ModTime()
+		t.size = t.info.Size()
+		if t.born = birth(t.path); t.born.IsZero() {
+			t.born = t.info.ModTime() // the best that is known
+		}
 		return t.findEnd()
 	}
 	if t.set.sync && t.regular {
-		return syncDir(filepath.Dir(t.path))
+		return t.syncDir(filepath.Dir(t.path))
 	}
 	return nil
 }

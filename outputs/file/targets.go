@@ -17,8 +17,9 @@ type use struct {
 
 // targets are the files of an output, as many of them open as it may have. They are safe for concurrent use.
 type targets struct {
-	set  *settings
-	open func(path string, mode fs.FileMode) (handle, error)
+	set     *settings
+	open    func(path string, mode fs.FileMode) (handle, error)
+	syncDir func(path string) error
 
 	mu     sync.Mutex // guards what follows
 	byPath map[string]*target
@@ -30,7 +31,7 @@ func (ts *targets) take(ctx context.Context, path string) (*target, error) {
 	ts.mu.Lock()
 	t := ts.byPath[path]
 	if t == nil {
-		t = &target{path: path, set: ts.set, open: ts.open, turn: make(chan struct{}, 1)}
+		t = &target{path: path, set: ts.set, open: ts.open, syncDir: ts.syncDir, turn: make(chan struct{}, 1)}
 		t.place = ts.recent.PushFront(t)
 		ts.byPath[path] = t
 	}

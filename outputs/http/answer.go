@@ -2,6 +2,7 @@ package http
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -53,6 +54,14 @@ func status(code int) string {
 	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
 }
 
+// hide takes our secrets out of an error that has any. Then its text is all that is left of it.
+func (o *Output) hide(err error) error {
+	if text := err.Error(); o.secrets.Replace(text) != text {
+		return errors.New(o.secrets.Replace(text))
+	}
+	return err
+}
+
 // quote is the first part of what a destination said, as a suffix: on one line, and without our secrets.
 func (o *Output) quote(said []byte) string {
 	text := strings.TrimSpace(o.secrets.Replace(strings.ToValidUTF8(string(said), "\ufffd")))
@@ -65,8 +74,8 @@ func (o *Output) quote(said []byte) string {
 	return ": " + strconv.Quote(text)
 }
 
-// secrets replaces what only the destination is to see, should it repeat it: the headers' values and their parts, the
-// URL's password, and its query. What is shorter than minSecret is a word, not a secret.
+// secrets replaces what only the destination is to see, should it repeat it: the headers' values and their parts, and of the
+// URL the user, the password, and the parts of its path and its query. What is shorter than minSecret is a word, not a secret.
 func secrets(o Options, target *url.URL) *strings.Replacer {
 	var words []string
 	add := func(s string) {
@@ -80,14 +89,23 @@ func secrets(o Options, target *url.URL) *strings.Replacer {
 			add(part)
 		}
 	}
-	if password, ok := target.User.Password(); ok {
+	if target.User != nil {
+		user := target.User.Username()
+		password, _ := target.User.Password()
+		add(user)
 		add(password)
-		add(base64.StdEncoding.EncodeToString([]byte(target.User.Username() + ":" + password)))
+		add(base64.StdEncoding.EncodeToString([]byte(user + ":" + password)))
+	}
+	for _, path := range []string{target.Path, target.EscapedPath()} {
+		for part := range strings.SplitSeq(path, "/") {
+			add(part)
+		}
 	}
 	add(target.RawQuery)
 	for _, values := range target.Query() {
 		for _, value := range values {
 			add(value)
+			add(url.QueryEscape(value))
 		}
 	}
 	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) }) // the longest that matches is replaced

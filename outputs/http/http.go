@@ -30,7 +30,7 @@ var (
 type Output struct {
 	set      Options
 	target   *url.URL
-	name     string // the target without its secrets
+	name     string // of the target, without its secrets
 	header   http.Header
 	secrets  *strings.Replacer
 	key      *render.Template
@@ -87,18 +87,25 @@ func (o *Output) post(ctx context.Context, p *payload) error {
 		Header: o.header.Clone(),
 	}).WithContext(ctx)
 	p.attach(r)
-	resp, err := o.client.Do(r) //nolint:bodyclose // drain closes it
+	resp, err := o.client.Do(r)
 	if err != nil {
 		if outer, ok := errors.AsType[*url.Error](err); ok { // it repeats the URL
 			err = outer.Err
 		}
-		return engine.Retryable(fmt.Errorf("post to %s: %w", o.name, err))
+		return engine.Retryable(fmt.Errorf("post to %s: %w", o.name, o.hide(err)))
 	}
-	defer drain(resp.Body)
-	if resp.StatusCode/100 == 2 {
+	defer resp.Body.Close()
+	wait, taken := maxSay, resp.StatusCode/100 == 2
+	if taken {
+		wait = maxWait
+	}
+	defer time.AfterFunc(wait, cancel).Stop() // which ends the reads below, and with them the connection
+	if taken {
+		drain(resp.Body)
 		return nil
 	}
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxRead)) // what came of it is all that there is to tell
+	drain(resp.Body)
 	err = fmt.Errorf("post to %s: %s%s", o.name, status(resp.StatusCode), o.quote(said))
 	return kind(resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"), time.Now()), err)
 }
@@ -107,9 +114,10 @@ const (
 	maxRead  = 4 << 10  // bytes of a refusal that are read
 	maxQuote = 256      // bytes of it that are told
 	maxDrain = 64 << 10 // bytes of an answer that are read to keep the connection: more costs more than a new one
+
+	maxWait = 50 * time.Millisecond // for the rest of a success, which tells nothing new
+	maxSay  = time.Second           // for the rest of a refusal, which may tell why
 )
 
-func drain(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, maxDrain)
-	_ = body.Close()
-}
+// drain reads what is left of an answer, for the connection to be used again.
+func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, maxDrain) }

@@ -373,6 +373,27 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// Once it is known how a request went, an answer that does not end holds nobody up.
+func TestAnswerThatStalls(t *testing.T) {
+	for code, want := range map[int]string{202: "", 500: "partly"} {
+		release := make(chan struct{})
+		v, o := setup(t, Options{Timeout: time.Hour})
+		t.Cleanup(func() { close(release) })
+		v.answer = func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, "partly")
+			_ = http.NewResponseController(w).Flush()
+			<-release
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // far more than the wait
+		err := o.Write(ctx, batch(t, "one"))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) || ctx.Err() != nil {
+			t.Errorf("%d: %v, and then %v", code, err, ctx.Err())
+		}
+		cancel()
+	}
+}
+
 func TestNobodyListens(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
@@ -383,38 +404,63 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-// No secret comes back in an error, whoever tells it.
+// No secret comes back in an error, whoever tells it: of the URL nothing is told but the scheme and the host.
 func TestSecretsAreNotTold(t *testing.T) {
 	v, o := setup(t, Options{})
 	closeOutput(t, o)
-	plain := "http://" + o.target.Host
+	host := o.target.Host
 	v.answer = func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
-		_, _ = fmt.Fprintf(w, "%s|%s|%s|%s", r.Header.Get("Authorization"), strings.Fields(r.Header.Get("X-Token"))[1], r.URL.RawQuery, r.URL.Query().Get("key"))
+		user, password, _ := r.BasicAuth()
+		_, _ = fmt.Fprint(w, r.URL.Path, "|", r.URL.EscapedPath(), "|", user, password, "|", r.Header.Get("Authorization"), "|",
+			strings.Fields(r.Header.Get("X-Token"))[1], "|", r.URL.RawQuery, "|", r.URL.Query().Get("key"))
 	}
 	for _, url := range []string{
-		strings.Replace(plain, "//", "//user:pass-word@", 1) + "/in?key=query-secret",
-		"http://user:pass-word@127.0.0.1:1/in?key=query-secret",
+		"user:pass-word@%s/in/path-secret/T%%20-secret?key=query%%20secret",
+		"user-secret@%s/in/path-secret/?key=query%%20secret",
+		"u@%s/in?key=query%%20secret",
 	} {
-		o := newOutput(t, Options{URL: url, Headers: map[string]string{"X-Token": "Bearer header-secret"}})
-		err := o.Write(t.Context(), batch(t, "one"))
-		closeOutput(t, o)
-		if err == nil {
-			t.Fatal("it was taken")
-		}
-		for _, secret := range []string{"pass-word", "query-secret", "header-secret", "dXNlcjpwYXNzLXdvcmQ="} {
-			if strings.Contains(err.Error(), secret) {
-				t.Errorf("%s is in: %v", secret, err)
+		for _, host := range []string{host, "127.0.0.1:1"} {
+			url := "http://" + fmt.Sprintf(url, host)
+			o := newOutput(t, Options{URL: url, Headers: map[string]string{"X-Token": "Bearer header-secret"}})
+			err := o.Write(t.Context(), batch(t, "one"))
+			closeOutput(t, o)
+			if err == nil {
+				t.Fatal("it was taken")
 			}
-		}
-		if !strings.Contains(err.Error(), "/in") {
-			t.Errorf("it does not say where: %v", err)
+			for _, secret := range []string{
+				"secret", "pass-word",
+				"dXNlcjpwYXNzLXdvcmQ=", "dXNlci1zZWNyZXQ6", // base64 of user:pass-word and of user-secret:
+			} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("%s: %s is in: %v", url, secret, err)
+				}
+			}
+			if !strings.Contains(err.Error(), "post to http://"+host+": ") {
+				t.Errorf("it does not say where: %v", err)
+			}
 		}
 	}
 	for _, url := range []string{"http://user:pass-word@[::1", "ftp://user:pass-word@host", "http://user:pass-word@", "http://user:pass-word@h:port"} {
 		if _, err := New(Options{URL: url}); err == nil || strings.Contains(err.Error(), "pass-word") {
 			t.Errorf("%s: %v", url, err)
 		}
+	}
+}
+
+// What net/http tells of an answer that it cannot read may be what was sent, too.
+func TestSecretsAreNotToldByTheTransport(t *testing.T) {
+	v, o := setup(t, Options{})
+	closeOutput(t, o)
+	o = newOutput(t, Options{URL: o.target.String() + "/path-secret"})
+	defer closeOutput(t, o)
+	v.answer = func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "http://[::1"+r.URL.Path)
+		w.WriteHeader(http.StatusFound)
+	}
+	err := o.Write(t.Context(), batch(t, "one"))
+	if engine.AsWriteError(err).Kind != engine.KindRetryable || strings.Contains(err.Error(), "path-secret") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -433,14 +479,15 @@ func TestKeys(t *testing.T) {
 
 func TestOptionsAreAllChecked(t *testing.T) {
 	_, err := New(Options{
-		URL: "gopher://x", Format: "xml", Headers: map[string]string{"bad name": "v", "X": "secret\n"}, Key: "{", MaxBody: -1,
+		URL: "gopher://x", Format: "xml", Key: "{", MaxBody: -1,
+		Headers: map[string]string{"bad name": "v", "X": "secret\n", "X-Key": "one secret", "x-key": "another secret"},
 		Timeout: -1, IdleTimeout: -1, TLS: TLS{CAFile: "/does/not/exist", CertFile: "c"},
 	})
 	if err == nil {
 		t.Fatal("all of it was taken")
 	}
 	for _, key := range []string{
-		"url:", "format:", "headers:", "bad name", "key:", "max_body:", "timeout:", "idle_timeout:", "tls.ca_file:", "tls.cert_file",
+		"url:", "format:", "headers:", "bad name", "X-Key and x-key are the same", "key:", "max_body:", "timeout:", "idle_timeout:", "tls.ca_file:", "tls.cert_file",
 	} {
 		if !strings.Contains(err.Error(), key) {
 			t.Errorf("nothing about %s in: %v", key, err)

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -24,10 +26,13 @@ const (
 
 // Options say where batches are posted and how. A zero field means its default, given beside it. Sizes are in bytes.
 type Options struct {
-	URL     string            `yaml:"url"`      // http or https; user and password in it become basic authentication. Required.
-	Format  string            `yaml:"format"`   // ndjson, one object a line, or json, one array: ndjson
-	Gzip    bool              `yaml:"gzip"`     // compress bodies
-	Headers map[string]string `yaml:"headers"`  // their values are never told, not even where the destination repeats them
+	// URL is http or https. User and password in it become basic authentication. Of it scheme and host alone are told.
+	// Required.
+	URL    string `yaml:"url"`
+	Format string `yaml:"format"` // ndjson, one object a line, or json, one array: ndjson
+	Gzip   bool   `yaml:"gzip"`   // compress bodies
+	// Headers' values are never told, not even where the destination repeats them. Names that differ in case alone are the same.
+	Headers map[string]string `yaml:"headers"`
 	Key     string            `yaml:"key"`      // template of what must stay in order: one key for all
 	MaxBody int64             `yaml:"max_body"` // of a body before compression; what does not fit goes into the next: 5 MiB
 
@@ -135,13 +140,9 @@ func parseURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// publicName is the URL without what may be secret: user, password, query, fragment.
-func publicName(u *url.URL) string {
-	if u == nil {
-		return ""
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-}
+// publicName is the URL without what may be secret, which is all but scheme and host: many a receiver knows its senders by
+// the path alone.
+func publicName(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
 func (o Options) header() (http.Header, error) {
 	h := http.Header{"User-Agent": {"sluice"}, "Content-Type": {"application/x-ndjson"}}
@@ -152,7 +153,13 @@ func (o Options) header() (http.Header, error) {
 		h.Set("Content-Encoding", "gzip")
 	}
 	var errs []error
-	for name, value := range o.Headers {
+	given := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(o.Headers)) {
+		value, canonical := o.Headers[name], http.CanonicalHeaderKey(name)
+		if other, twice := given[canonical]; twice {
+			errs = append(errs, fmt.Errorf("headers: %s and %s are the same", other, name))
+		}
+		given[canonical] = name
 		if !httpguts.ValidHeaderFieldName(name) {
 			errs = append(errs, fmt.Errorf("headers: %q is not a header's name", name))
 		}

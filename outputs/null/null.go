@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
@@ -28,10 +27,9 @@ type Options struct {
 	Seed        uint64        `yaml:"seed"`         // of the failures: the same seed, the same failures
 }
 
-// An Output counts what it is given. Its key is the stream, so that keyed has something to keep in order.
+// An Output discards what it is given. Its key is the stream, so that keyed has something to keep in order.
 type Output struct {
-	set            Options
-	records, bytes atomic.Int64
+	set Options
 
 	mu   sync.Mutex // guards what follows
 	rand *rand.Rand
@@ -62,21 +60,16 @@ func (o *Output) AppendKey(dst []byte, c *engine.Chunk, _ engine.Record) []byte 
 	return append(dst, c.Stream.ID...)
 }
 
-// Write counts the batch.
-func (o *Output) Write(ctx context.Context, b *engine.Batch) error {
+// Write discards the batch, or fails.
+func (o *Output) Write(ctx context.Context, _ *engine.Batch) error {
 	if err := o.wait(ctx); err != nil {
 		return engine.Retryable(err)
 	}
 	if o.fails() {
 		return engine.Retryable(errTrial)
 	}
-	o.records.Add(int64(b.Records))
-	o.bytes.Add(int64(b.Bytes))
 	return nil
 }
-
-// Taken is how many records and wire bytes were delivered. It may be called concurrently.
-func (o *Output) Taken() (records, bytes int64) { return o.records.Load(), o.bytes.Load() }
 
 func (o *Output) wait(ctx context.Context) error {
 	if o.set.Delay == 0 {

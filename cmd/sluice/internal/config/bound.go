@@ -15,6 +15,11 @@ const (
 	atRest = 32 << 20
 	// engineCeiling is the engine's hard bound, as a multiple of its limit.
 	engineCeiling = 1.25
+	// resourcePart is the part of the engine's limit, as a divisor, that the resources of known streams may take beside that.
+	resourcePart = 8
+	// perStream is what an open stream takes by itself: 36 to 37 KiB with a connection of its own, in plaintext, as
+	// bench/results has it.
+	perStream = 40 << 10
 	// maxStreams is what limits.streams is at most unless it is given: the engine's own default.
 	maxStreams = 10_000
 	// minStreams is what it is at least: a gateway for fewer is of no use, and check warns.
@@ -55,12 +60,17 @@ func (c *Config) EngineLimits(memory int64) engine.Limits {
 	return l
 }
 
-// Bound is the most memory that the gateway takes under these limits, in bytes: what it takes at rest, the engine's
-// ceiling, and for each stream what gRPC may hold of it, which is a window and, because a stream's window grows to the
-// message that is being read, one append.
+// Bound is the most memory that the gateway takes under these limits, in bytes: what it takes at rest, what the engine may
+// hold, and for each stream what it takes by itself and what gRPC may hold of it, which is a window and, because a stream's
+// window grows to the message that is being read, one append.
 func Bound(l engine.Limits, window int64) int64 {
-	return atRest + int64(engineCeiling*float64(l.Engine)) + int64(l.Streams)*(window+int64(l.MaxAppend))
+	return atRest + engineBound(l.Engine) + int64(l.Streams)*streamBound(l, window)
 }
+
+// engineBound is the engine's ceiling and the resources.
+func engineBound(limit int64) int64 { return int64(engineCeiling*float64(limit)) + limit/resourcePart }
+
+func streamBound(l engine.Limits, window int64) int64 { return perStream + window + int64(l.MaxAppend) }
 
 // Available is how much of a memory limit Bound may come to.
 func Available(memory int64) int64 { return int64(memoryShare * float64(memory)) }
@@ -78,5 +88,5 @@ func RuntimeLimit(l engine.Limits, memory int64) int64 {
 func fitStreams(l engine.Limits, window, memory int64) int {
 	l.Streams = 0
 	left := Available(memory) - Bound(l, window)
-	return int(min(max(left/(window+int64(l.MaxAppend)), minStreams), maxStreams))
+	return int(min(max(left/streamBound(l, window), minStreams), maxStreams))
 }

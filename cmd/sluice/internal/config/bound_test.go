@@ -12,8 +12,8 @@ import (
 func TestBound(t *testing.T) {
 	const mib = 1 << 20
 	l := engine.Limits{Engine: 64 * mib, Streams: 100, MaxAppend: 1 * mib}
-	if got, want := config.Bound(l, mib/4), int64((32+80+125)*mib); got != want {
-		t.Errorf("bound = %d, want %d: 32 MiB at rest, 1.25 x 64 MiB, 100 x 1.25 MiB", got, want)
+	if got, want := config.Bound(l, mib/4), int64((32+80+8+125)*mib+100*40<<10); got != want {
+		t.Errorf("bound = %d, want %d: 32 MiB at rest, 1.25 and 1/8 x 64 MiB, 100 x 1.25 MiB and 40 KiB", got, want)
 	}
 }
 

@@ -91,8 +91,13 @@ func outputPath(i int, key string) string { return "outputs[" + strconv.Itoa(i) 
 
 func (k *checker) server(s Server) {
 	listen := k.address("server.listen", s.Listen)
-	if s.Admin != "" && k.address("server.admin", s.Admin) && listen && s.Admin == s.Listen && !strings.HasSuffix(s.Listen, ":0") {
-		k.refuse("server.admin", "is the address of server.listen")
+	if s.Admin != "" && k.address("server.admin", s.Admin) {
+		if listen && s.Admin == s.Listen && !strings.HasSuffix(s.Listen, ":0") {
+			k.refuse("server.admin", "is the address of server.listen")
+		} else if !isLoopback(s.Admin) {
+			k.warn("server.admin", "%s is reached from other machines, and shows whoever asks the outputs' errors and, by "+
+				"/debug/pprof, what the process does", s.Admin)
+		}
 	}
 	if listen && s.TLS == nil && !isLoopback(s.Listen) {
 		k.warn("server.listen", "%s is reached from other machines, and without server.tls all that comes is in plaintext",
@@ -144,15 +149,10 @@ func (k *checker) limits(c *Config, memory int64) {
 	}
 	bound, available := Bound(resolved, int64(c.Server.GRPC.StreamWindow)), Available(memory)
 	if bound > available {
-		k.warn("limits", "may take %s in all: %s at rest, %s for records (1.25 x limits.engine.memory) and %s for %d streams; "+
-			"%s of the memory limit of %s are for it", mib(bound), mib(atRest), mib(int64(engineCeiling*float64(resolved.Engine))),
-			mib(bound-Bound(noStreams(resolved), 0)), resolved.Streams, mib(available), mib(memory))
+		k.warn("limits", "may take %s in all: %s at rest, %s for records and resources (1.375 x limits.engine.memory) and %s for "+
+			"%d streams; %s of the memory limit of %s are for it", mib(bound), mib(atRest), mib(engineBound(resolved.Engine)),
+			mib(bound-atRest-engineBound(resolved.Engine)), resolved.Streams, mib(available), mib(memory))
 	}
-}
-
-func noStreams(l engine.Limits) engine.Limits {
-	l.Streams = 0
-	return l
 }
 
 func mib(bytes int64) string { return strconv.FormatInt(bytes>>20, 10) + " MiB" }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -85,9 +86,14 @@ func (k *checker) http(path string, h HTTP) {
 	case u.Scheme == "http" && u.User != nil && !isLoopback(hostPort(u)):
 		k.warn(path+".url", "sends a password in plaintext")
 	}
+	given := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(h.Headers)) {
-		at := join(path+".headers", name)
+		at, canonical := join(path+".headers", name), http.CanonicalHeaderKey(name)
+		other, twice := given[canonical]
+		given[canonical] = name
 		switch {
+		case twice:
+			k.refuse(at, "is the header %s again", other)
 		case !httpguts.ValidHeaderFieldName(name):
 			k.refuse(at, "is no name of a header")
 		case !httpguts.ValidHeaderFieldValue(h.Headers[name]):

@@ -30,19 +30,19 @@ type File struct {
 
 // Rotate says when a file is put aside, and for how long such files are kept.
 type Rotate struct {
-	Size    Size          `yaml:"size" default:"0" doc:"At this size. 0: never."`
-	Age     time.Duration `yaml:"age" default:"0s" doc:"At this age. 0: never."`
+	Size    Size          `yaml:"size" default:"0" doc:"Before a write that would exceed this size. 0: never."`
+	Age     time.Duration `yaml:"age" default:"0s" doc:"At the first write when it was made this long ago. 0: never."`
 	Gzip    bool          `yaml:"gzip" default:"false" doc:"Compress what was put aside."`
 	Keep    int           `yaml:"keep" default:"0" doc:"How many that were put aside are kept of each path. 0: all."`
-	KeepFor time.Duration `yaml:"keep_for" default:"0s" doc:"For how long they are kept. 0: for ever."`
+	KeepFor time.Duration `yaml:"keep_for" default:"0s" doc:"For how long they are kept of a path that was written since the start. 0: for ever."`
 }
 
 // HTTP are the options of an output that posts to a web server.
 type HTTP struct {
-	URL         string            `yaml:"url" required:"true" secret:"true" doc:"Where to post to, http:// or https://. User and password in it become basic authentication."`
+	URL         string            `yaml:"url" required:"true" secret:"true" doc:"Where to post to, http:// or https://. User and password in it become basic authentication. Only scheme and host are ever shown."`
 	Format      string            `yaml:"format" default:"ndjson" enum:"ndjson,json" doc:"ndjson: one JSON object a line. json: an array of them."`
 	Gzip        bool              `yaml:"gzip" default:"false" doc:"Compress requests."`
-	Headers     map[string]string `yaml:"headers" secret:"true" doc:"Further headers of each request. Their values are never shown."`
+	Headers     map[string]string `yaml:"headers" secret:"true" doc:"Further headers of each request, each once. Their values are never shown."`
 	Key         string            `yaml:"key" doc:"Template of what must stay in order, such as {stream}. Left out: everything, so that one request is in flight at a time."`
 	MaxBody     Size              `yaml:"max_body" default:"5MiB" min:"1KiB" max:"1GiB" doc:"Size of a request before compression; what does not fit goes into the next."`
 	Timeout     time.Duration     `yaml:"timeout" default:"30s" min:"1ms" doc:"Deadline of one request."`
