@@ -52,6 +52,12 @@ func TestBadInput(t *testing.T) {
 			wire{}.field(1, wire{}.field(2, []byte("nowhere")))), counted{precondition: 1}},
 		{"a gap in sequence", refused(codes.FailedPrecondition, "append.first_sequence", "expected 1, got 3",
 			opens(), wire{}.field(2, wire{}.varint(1, 3).field(2, nil))), counted{precondition: 1}},
+		{"an epoch that the next would wrap", refused(codes.InvalidArgument, "open.epoch", "more than 4611686018427387904",
+			wire{}.field(1, wire{}.field(2, []byte("app.x")).varint(4, math.MaxUint64))), counted{invalidArgument: 1}},
+		{"a sequence that the next would wrap", refused(codes.InvalidArgument, "append.first_sequence", "more than 4611686018427387904",
+			opens(), wire{}.field(2, wire{}.varint(1, math.MaxUint64).field(2, nil))), counted{invalidArgument: 1}},
+		{"SendLogs with such a sequence", sendRefused(codes.InvalidArgument, "first_sequence", "more than 4611686018427387904",
+			wire{}.field(2, []byte("app.x")).varint(4, math.MaxUint64)), counted{`sluice_calls_total{code="InvalidArgument",method="SendLogs"}`: 1}},
 		{"a smaller epoch", smallerEpoch, counted{precondition: 1}},
 
 		{"an append over max_append_bytes", refused(codes.InvalidArgument, "append", "more than the 1048576 that are taken (max_append_bytes)",

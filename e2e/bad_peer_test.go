@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -32,7 +33,9 @@ func TestBadPeer(t *testing.T) {
 		{"half-closes while paused", halfClosesWhilePaused, counted{paused: 1}},
 		{"opens and says nothing more", opensOnly, counted{canceled: 1}},
 		{"calls and never opens", neverOpens, counted{`sluice_calls_total{code="DeadlineExceeded",method="StreamLogs"}`: 1}},
+		{"calls SendLogs and never sends", neverSends, counted{`sluice_calls_total{code="DeadlineExceeded",method="SendLogs"}`: 1}},
 		{"connects and says nothing at all", saysNothing, nil},
+		{"greets with a byte a second", slowHandshake, nil},
 		{"reconnects for ever", reconnectsForEver, counted{aborted: some}},
 	} {
 		t.Run(c.phrase, func(t *testing.T) { play(t, c.act, c.counted) })
@@ -254,6 +257,17 @@ func neverOpens(s *scene) {
 	}
 }
 
+func neverSends(s *scene) {
+	call, err := s.conn.NewStream(s.t.Context(), &grpc.StreamDesc{ClientStreams: true}, sluicev1.IngestService_SendLogs_FullMethodName)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	err = call.RecvMsg(&sluicev1.SendLogsResponse{})
+	if status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), "request: did not come within") {
+		s.t.Errorf("ended with %v", err)
+	}
+}
+
 func saysNothing(s *scene) {
 	c, err := s.net.dial(s.t.Context(), "gateway")
 	if err != nil {
@@ -261,6 +275,24 @@ func saysNothing(s *scene) {
 	}
 	began := time.Now()
 	_, _ = io.Copy(io.Discard, c) // until it is closed at the other end
+	if took := time.Since(began); took > 15*time.Second {
+		s.t.Errorf("was cut off after %v", took)
+	}
+	_ = c.Close()
+}
+
+// It does not get as far as a call.
+func slowHandshake(s *scene) {
+	c, err := s.net.dial(s.t.Context(), "gateway")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, c) }()
+	began := time.Now()
+	for err == nil {
+		_, err = c.Write([]byte("P"))
+		time.Sleep(time.Second)
+	}
 	if took := time.Since(began); took > 15*time.Second {
 		s.t.Errorf("was cut off after %v", took)
 	}

@@ -43,6 +43,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return c.CodecV2.Unmarshal(data, v)
 	}
 	n := data.Len()
+	f.free() // grpc reads on after a unary request, into the same frame, to see that there is no second
 	f.slab = f.slabs.Get(n)
 	f.slab.B = f.slab.B[:n]
 	data.CopyTo(f.slab.B)

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
 )
 
 // interceptors log each call when it ends, count it, and turn a panic into INTERNAL, in this order from the outside in.
@@ -45,10 +47,28 @@ func (s *Server) countUnary(
 
 func (s *Server) endStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	began := time.Now()
+	if info.FullMethod != sluicev1.IngestService_StreamLogs_FullMethodName {
+		handle = s.untilStop(handle)
+	}
 	err := handle(srv, ss)
 	s.tally.ended(info.FullMethod, err)
 	s.logStream(ss.Context(), info.FullMethod, time.Since(began), err)
 	return err
+}
+
+// untilStop makes a handler of another service's return at the latest when the server stops. Such calls, of whom watches
+// health or reflects, last as long as their clients like, and nothing is lost with them.
+func (s *Server) untilStop(handle grpc.StreamHandler) grpc.StreamHandler {
+	return func(srv any, ss grpc.ServerStream) error {
+		ended := make(chan error, 1)
+		s.loops.Go(func() { ended <- handle(srv, ss) })
+		select {
+		case err := <-ended:
+			return err
+		case <-s.stopping:
+			return rpcError(errDraining())
+		}
+	}
 }
 
 func (s *Server) logStream(ctx context.Context, fullMethod string, took time.Duration, err error) {

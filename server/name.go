@@ -10,9 +10,6 @@ import (
 // maxName is how many bytes a stream id or a tag may have. Both go into destinations' names, logs and metrics.
 const maxName = 256
 
-// checkStreamID says what is wrong with a producer's stream id. An empty one is replaced by the engine.
-func checkStreamID(id string) error { return checkName(id) }
-
 // checkTag says what is wrong with a producer's tag. Whether a route takes it, an empty one too, is the engine's to say.
 func checkTag(tag string) error {
 	if err := checkName(tag); err != nil {
@@ -24,6 +21,7 @@ func checkTag(tag string) error {
 	return nil
 }
 
+// checkName says what is wrong with a producer's stream id, or tag. An empty id is replaced by the engine.
 func checkName(s string) error {
 	if len(s) > maxName {
 		return fmt.Errorf("%d bytes, more than %d", len(s), maxName)

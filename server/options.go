@@ -21,8 +21,6 @@ type Options struct {
 	MaxHeaderList uint32 // bytes of one call's headers: 16 KiB, where grpc's own default is 16 MB
 
 	HandshakeTimeout time.Duration // for TLS and HTTP/2's preface: 10 s
-	ReadBuffer       int           // bytes a connection while it reads: 64 KiB
-	WriteBuffer      int           // bytes a connection while it writes: 32 KiB
 
 	Keepalive Keepalive
 	TLS       TLS
@@ -47,8 +45,6 @@ func (o *Options) setDefaults() {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 10_000)
 	o.MaxHeaderList = cmp.Or(o.MaxHeaderList, 16<<10)
 	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, 10*time.Second)
-	o.ReadBuffer = cmp.Or(o.ReadBuffer, 64<<10)
-	o.WriteBuffer = cmp.Or(o.WriteBuffer, 32<<10)
 	o.Keepalive.Time = cmp.Or(o.Keepalive.Time, 30*time.Second)
 	o.Keepalive.Timeout = cmp.Or(o.Keepalive.Timeout, 10*time.Second)
 	o.Keepalive.MinTime = cmp.Or(o.Keepalive.MinTime, 10*time.Second)
@@ -62,6 +58,9 @@ func (o *Options) setDefaults() {
 // grpc answers it RESOURCE_EXHAUSTED with both sizes, and without RetryInfo.
 const frameSlack = 64 << 10
 
+// readBuffer is how many bytes of a connection are read at once, twice grpc's own: producers send more than they are sent.
+const readBuffer = 64 << 10
+
 // grpcOptions are the options in grpc's terms, but for TLS and interceptors. maxAppend is in bytes.
 func (o *Options) grpcOptions(maxAppend int) []grpc.ServerOption {
 	k := &o.Keepalive
@@ -74,8 +73,7 @@ func (o *Options) grpcOptions(maxAppend int) []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxAppend + frameSlack),
 		grpc.MaxHeaderListSize(o.MaxHeaderList),
 		grpc.ConnectionTimeout(o.HandshakeTimeout),
-		grpc.ReadBufferSize(o.ReadBuffer),
-		grpc.WriteBufferSize(o.WriteBuffer),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time:                  k.Time,

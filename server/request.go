@@ -19,6 +19,9 @@ const maxFaults = 1000
 // of its chunks.
 const maxResource = 64 << 10
 
+// maxNumber is the greatest epoch and sequence that are taken. So far from wrapping, what follows them can be counted on.
+const maxNumber = 1 << 62
+
 // A request is what one StreamLogsRequest says: one of the two.
 type request struct {
 	open   *engine.Open
@@ -110,6 +113,9 @@ func scanAppend(b []byte, limit int) (*engine.Append, *engine.Error) {
 			a.Flush = f.varint() != 0
 		}
 	}
+	if fault := checkNumber("append.first_sequence", a.First); fault != nil {
+		return nil, fault
+	}
 	return a.done(), nil
 }
 
@@ -140,11 +146,11 @@ func scanSendRequest(b []byte, limit int) (*engine.Open, *engine.Append, *engine
 			o.Epoch = f.varint()
 		}
 	}
+	o.First = a.First
 	open, fault := o.check()
 	if fault != nil {
 		return nil, nil, fault
 	}
-	open.First = a.First
 	return open, a.done(), nil
 }
 
@@ -181,14 +187,28 @@ func (o *opening) take(f *field) *engine.Error {
 
 // check checks what only the last of each field decides.
 func (o *opening) check() (*engine.Open, *engine.Error) {
-	if err := checkStreamID(o.StreamID); err != nil {
+	if err := checkName(o.StreamID); err != nil {
 		return nil, invalid(o.path+"stream_id", err)
 	}
 	if err := checkTag(o.Tag); err != nil {
 		return nil, invalid(o.path+"tag", err)
 	}
+	if fault := checkNumber(o.path+"epoch", o.Epoch); fault != nil {
+		return nil, fault
+	}
+	if fault := checkNumber(o.path+"first_sequence", o.First); fault != nil {
+		return nil, fault
+	}
 	o.Tenant = tenant
 	return &o.Open, nil
+}
+
+// checkNumber says that an epoch or a sequence is too great.
+func checkNumber(field string, n uint64) *engine.Error {
+	if n > maxNumber {
+		return invalidf(field, "%d, more than %d", n, uint64(maxNumber))
+	}
+	return nil
 }
 
 func resourceFault(path string, fault *engine.RecordError) *engine.Error {

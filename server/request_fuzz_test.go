@@ -73,7 +73,8 @@ func parts(m protoreflect.Message, name protoreflect.Name) [][]byte {
 // checkOpen compares an Open, or its refusal, with what the oracle read.
 func checkOpen(t *testing.T, m protoreflect.Message, got *engine.Open, fault *engine.Error) {
 	id, tag, resource := get(m, "stream_id").String(), get(m, "tag").String(), parts(m, "resource")
-	good := checkStreamID(id) == nil && checkTag(tag) == nil &&
+	epoch, first := get(m, "epoch").Uint(), get(m, "first_sequence").Uint()
+	good := checkName(id) == nil && checkTag(tag) == nil && epoch <= maxNumber && first <= maxNumber &&
 		!slices.ContainsFunc(resource, func(b []byte) bool { return engine.ScanResource(b) != nil })
 	if good != (fault == nil) {
 		t.Fatalf("good: %v, but the fault is %v", good, fault)
@@ -81,7 +82,7 @@ func checkOpen(t *testing.T, m protoreflect.Message, got *engine.Open, fault *en
 	if !good {
 		return
 	}
-	if got.StreamID != id || got.Tag != tag || got.Epoch != get(m, "epoch").Uint() || got.First != get(m, "first_sequence").Uint() {
+	if got.StreamID != id || got.Tag != tag || got.Epoch != epoch || got.First != first {
 		t.Fatalf("got %+v, want %v", got, m)
 	}
 	if !bytes.Equal(got.Resource, bytes.Join(resource, nil)) {
@@ -179,9 +180,9 @@ func FuzzStreamRequest(f *testing.F) {
 			if fault == nil && wholeErr != nil {
 				t.Fatalf("protobuf refuses it: %v", wholeErr)
 			}
-		case tooFaulty(appends.Get(0).Message()):
+		case tooFaulty(appends.Get(0).Message()), get(appends.Get(0).Message(), "first_sequence").Uint() > maxNumber:
 			if fault == nil {
-				t.Fatal("an append of faulty records was taken")
+				t.Fatal("an append of faulty records, or that begins too high, was taken")
 			}
 		default:
 			if fault != nil {

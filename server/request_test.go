@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -230,6 +231,9 @@ func TestScanRefuses(t *testing.T) {
 		{"tag with an empty part", "open.tag", "empty part", open(wire{}.bytes(2, []byte("a..b")))},
 		{"tag that ends in a dot", "open.tag", "empty part", open(wire{}.bytes(2, []byte("a.")))},
 		{"resource", "open.resource.attributes[0].key", "UTF-8", open(wire{}.bytes(3, deep))},
+		{"epoch that would wrap", "open.epoch", "more than 4611686018427387904", open(wire{}.varint(4, 1<<62+1))},
+		{"sequence that would wrap", "open.first_sequence", "more than", open(wire{}.varint(5, math.MaxUint64))},
+		{"append's sequence that would wrap", "append.first_sequence", "more than", wire{}.bytes(2, wire{}.varint(1, 1<<62+1))},
 		{"truncated resource", "open.resource", "", open(wire{}.bytes(3, wire{}.raw(1<<3|2, 9)))},
 	}
 	for _, c := range cases {
@@ -243,8 +247,24 @@ func TestScanRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, _, fault := scanSendRequest(wire{}.bytes(2, []byte("a\tb")), testMaxAppend); fault == nil || fault.Field != "tag" {
-		t.Errorf("send: got %v", fault)
+	for field, request := range map[string]wire{
+		"tag": wire{}.bytes(2, []byte("a\tb")), "first_sequence": wire{}.varint(4, 1<<62+1), "epoch": wire{}.varint(6, 1<<62+1),
+	} {
+		if _, _, fault := scanSendRequest(request, testMaxAppend); fault == nil || fault.Field != field {
+			t.Errorf("send: got %v about %q, want %q", fault, fault.Field, field)
+		}
+	}
+}
+
+// The last epoch and sequence that are taken, and numbers that another one replaces.
+func TestScanLargeNumbers(t *testing.T) {
+	fields := wire{}.varint(4, 1<<63).varint(4, 1<<62).varint(5, 1<<63).varint(5, 1<<62)
+	if r, fault := scanStreamRequest(wire{}.bytes(1, fields), testMaxAppend); fault != nil || r.open.Epoch != 1<<62 || r.open.First != 1<<62 {
+		t.Errorf("got %+v, %v", r.open, fault)
+	}
+	fields = wire{}.varint(1, 1<<63).varint(1, 1<<62)
+	if r, fault := scanStreamRequest(wire{}.bytes(2, fields), testMaxAppend); fault != nil || r.append.First != 1<<62 {
+		t.Errorf("got %+v, %v", r.append, fault)
 	}
 }
 

@@ -70,29 +70,36 @@ type rig struct {
 func newRig(t testing.TB, limits engine.Limits, o Options) *rig {
 	t.Helper()
 	r := &rig{t: t, out: &gate{}, lis: bufconn.Listen(1 << 20)}
+	r.start(r.lis, limits, o, engine.OutputOptions{
+		Output:    r.out,
+		Scheduler: schedule.NewKeyed(engine.BatchLimits{MaxBytes: 1 << 20, MaxRecords: 10_000}, schedule.Fixed(4)),
+		Retry:     engine.Retry{Base: 100 * time.Millisecond, Cap: 100 * time.Millisecond},
+	})
+	return r
+}
+
+// start makes the engine, with this output, and the server, and serves.
+func (r *rig) start(lis net.Listener, limits engine.Limits, o Options, out engine.OutputOptions) {
+	r.t.Helper()
+	out.Name = "out"
 	var err error
 	r.engine, err = engine.New(engine.Options{
-		Limits: limits,
-		Outputs: []engine.OutputOptions{{
-			Name: "out", Output: r.out,
-			Scheduler: schedule.NewKeyed(engine.BatchLimits{MaxBytes: 1 << 20, MaxRecords: 10_000}, schedule.Fixed(4)),
-			Retry:     engine.Retry{Base: 100 * time.Millisecond, Cap: 100 * time.Millisecond},
-		}},
+		Limits:    limits,
+		Outputs:   []engine.OutputOptions{out},
 		Routes:    []engine.Route{{Match: "app.**", Outputs: []string{"out"}}},
 		NewBuffer: func(outputs []engine.BufferOutput) (engine.Buffer, error) { return memory.New(outputs), nil },
 	})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	if r.Server, err = New(r.engine, o); err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	r.serve.Go(func() {
-		if err := r.Serve(r.lis); err != nil {
-			t.Errorf("serve: %v", err)
+		if err := r.Serve(lis); err != nil {
+			r.t.Errorf("serve: %v", err)
 		}
 	})
-	return r
 }
 
 // finish stops all. Whatever came before, nothing may be held afterwards and no session may be left.
@@ -185,11 +192,11 @@ func (p *producer) status() *sluicev1.StreamStatus {
 }
 
 // until reads statuses up to the first that is as wanted.
-func (p *producer) until(wanted func(*sluicev1.StreamStatus) bool) {
+func (p *producer) until(wanted func(*sluicev1.StreamStatus) bool) *sluicev1.StreamStatus {
 	p.t.Helper()
 	for {
-		if wanted(p.status()) {
-			return
+		if st := p.status(); wanted(st) {
+			return st
 		}
 	}
 }

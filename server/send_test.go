@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -99,4 +100,86 @@ func TestSendLogsPaused(t *testing.T) {
 			t.Errorf("delivered %d records, want the three that were taken", len(got))
 		}
 	})
+}
+
+// unsent begins a SendLogs call of which nothing comes until the test sends it.
+func unsent(t *testing.T, conn *grpc.ClientConn) grpc.ClientStream {
+	t.Helper()
+	s, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, sluicev1.IngestService_SendLogs_FullMethodName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A call with two requests is refused, and the memory of both comes back.
+func TestSendLogsTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{}, Options{})
+		defer r.finish()
+		conn := r.dial(nil)
+		defer func() { _ = conn.Close() }()
+		const size = 300 << 10
+		slab := r.engine.Slabs().Get(size) // the only one of its class
+		r.engine.Slabs().Put(slab)
+		s := unsent(t, conn)
+		for range 2 {
+			if err := s.SendMsg(&sluicev1.SendLogsRequest{Tag: "app.test", Records: records(strings.Repeat("x", size))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.RecvMsg(&sluicev1.SendLogsResponse{}); status.Code(err) != codes.Internal {
+			t.Errorf("ended with %v", err)
+		}
+		synctest.Wait()
+		if r.engine.Slabs().Get(size) != slab {
+			t.Error("the first request's slab is still in use")
+		}
+	})
+}
+
+// Calls whose request does not come are counted as streams are, and do not last.
+func TestSendLogsUnsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, engine.Limits{Streams: 2}, Options{})
+		defer r.finish()
+		conn := r.dial(nil)
+		defer func() { _ = conn.Close() }()
+		c := sluicev1.NewIngestServiceClient(conn)
+		began := time.Now()
+		calls := []grpc.ClientStream{unsent(t, conn), unsent(t, conn)}
+		synctest.Wait()
+		request := &sluicev1.SendLogsRequest{Tag: "app.test", Records: records("one")}
+		_, err := c.SendLogs(t.Context(), request)
+		wantError(t, err, codes.ResourceExhausted, "")
+		if info, retry := detail(err); info.GetReason() != "TOO_MANY_STREAMS" || retry.GetRetryDelay().AsDuration() <= 0 {
+			t.Errorf("details %v, %v", info, retry)
+		}
+		for _, call := range calls {
+			if err := call.RecvMsg(&sluicev1.SendLogsResponse{}); status.Code(err) != codes.DeadlineExceeded {
+				t.Errorf("ended with %v", err)
+			}
+		}
+		if took := time.Since(began); took != openTimeout {
+			t.Errorf("ended after %v", took)
+		}
+		if _, err := c.SendLogs(t.Context(), request); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// BenchmarkSendLogs is a call of a hundred records from the client's request to its answer, over memory.
+func BenchmarkSendLogs(b *testing.B) {
+	r := newRig(b, engine.Limits{Stream: 1 << 30, Engine: 1 << 30}, Options{})
+	defer r.finish()
+	c, hangUp := r.client()
+	defer hangUp()
+	request := &sluicev1.SendLogsRequest{Tag: "app.test", Records: records(slices.Repeat([]string{strings.Repeat("x", 200)}, 100)...)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.SendLogs(b.Context(), request); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

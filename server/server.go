@@ -31,12 +31,17 @@ type Server struct {
 	log       *slog.Logger
 	grpc      *grpc.Server
 	health    *health.Server
-	draining  atomic.Bool
-	streams   atomic.Int64 // StreamLogs calls, those included that have not sent their Open
+	newcomers newcomers
+	calls     atomic.Int64 // of StreamLogs and SendLogs that are open, those included of which nothing has come yet
 	tally     tally
 
-	// loops are the receive loops and the sends under way. A handler that returns ends both, but does not wait for them:
-	// grpc ends its stream only afterwards. Stop waits for all.
+	draining chan struct{} // closed by drain, which may be called more than once
+	drain    func()
+	stopping chan struct{} // closed by stop, likewise
+	stop     func()
+
+	// loops are the receive loops and the reads and sends under way. A handler that returns ends them, but does not wait
+	// for them: grpc ends its stream only afterwards. Stop waits for all.
 	loops sync.WaitGroup
 }
 
@@ -44,7 +49,13 @@ type Server struct {
 // sessions, whose producers are told why.
 func New(e *engine.Engine, o Options) (*Server, error) {
 	o.setDefaults()
-	s := &Server{engine: e, maxAppend: e.Limits().MaxAppend, durable: e.Durable(), log: o.Log, health: health.NewServer()}
+	s := &Server{
+		engine: e, maxAppend: e.Limits().MaxAppend, durable: e.Durable(), log: o.Log, health: health.NewServer(),
+		newcomers: newcomers{handshake: o.HandshakeTimeout},
+		draining:  make(chan struct{}), stopping: make(chan struct{}),
+	}
+	s.drain = sync.OnceFunc(func() { close(s.draining) })
+	s.stop = sync.OnceFunc(func() { close(s.stopping) })
 	options, err := o.TLS.grpcOptions()
 	if err != nil {
 		return nil, fmt.Errorf("make server: %w", err)
@@ -65,23 +76,25 @@ func New(e *engine.Engine, o Options) (*Server, error) {
 // Serve accepts connections until the server is stopped, and answers nil then. It closes lis. It may be called for several
 // listeners.
 func (s *Server) Serve(lis net.Listener) error {
-	if err := s.grpc.Serve(lis); err != nil {
+	if err := s.grpc.Serve(listener{lis, &s.newcomers}); err != nil {
 		return fmt.Errorf("serve gRPC on %s: %w", lis.Addr(), err)
 	}
 	return nil
 }
 
-// Drain turns health to NOT_SERVING and refuses new streams and sends with UNAVAILABLE. Streams that are open go on; what
-// they are told is the engine's to say.
+// Drain turns health to NOT_SERVING and refuses new streams and sends with UNAVAILABLE, and so those of which nothing has
+// come yet. Streams that are open go on; what they are told is the engine's to say.
 func (s *Server) Drain() {
-	s.draining.Store(true)
+	s.drain()
 	s.health.Shutdown()
 }
 
-// Stop drains, takes no more connections, and waits until all calls have ended by themselves; when ctx ends first, it cuts
-// them off. It returns when every goroutine of the server is gone, with ctx's error where calls were cut off.
+// Stop drains, takes no more connections, ends all streaming calls of other services, and waits until the rest have ended
+// by themselves; when ctx ends first, it cuts off whatever is there. It returns when every goroutine of the server is gone,
+// with ctx's error where streams were open when they were cut off: their producers were not told all there was to tell.
 func (s *Server) Stop(ctx context.Context) error {
 	s.Drain()
+	s.stop()
 	ended := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
@@ -91,7 +104,10 @@ func (s *Server) Stop(ctx context.Context) error {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		err = fmt.Errorf("stop gRPC server: calls were cut off: %w", context.Cause(ctx))
+		if n := s.engine.Stats().Sessions; n > 0 {
+			err = fmt.Errorf("stop gRPC server: %d streams were cut off: %w", n, context.Cause(ctx))
+		}
+		s.newcomers.cutOff()
 		s.grpc.Stop()
 		<-ended
 	}
@@ -101,12 +117,18 @@ func (s *Server) Stop(ctx context.Context) error {
 
 // admits answers an error while new streams are not taken.
 func (s *Server) admits() error {
-	if s.draining.Load() {
-		return &engine.Error{
-			Code: engine.CodeUnavailable, Reason: "DRAINING", Msg: "the gateway is going away", RetryAfter: time.Second,
-		}
+	select {
+	case <-s.draining:
+		return errDraining()
+	default:
+		return nil
 	}
-	return nil
+}
+
+func errDraining() error {
+	return &engine.Error{
+		Code: engine.CodeUnavailable, Reason: "DRAINING", Msg: "the gateway is going away", RetryAfter: time.Second,
+	}
 }
 
 func (s *Server) newFrame() *frame { return &frame{slabs: s.engine.Slabs()} }

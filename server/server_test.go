@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -10,11 +9,9 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
@@ -97,92 +94,6 @@ func TestReflection(t *testing.T) {
 		if _, err := alpha.Recv(); !errors.Is(err, io.EOF) {
 			t.Errorf("v1alpha: %v", err)
 		}
-	})
-}
-
-func TestDrainAndStop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, engine.Limits{}, Options{})
-		conn := r.dial(nil)
-		defer func() { _ = conn.Close() }()
-		health := healthv1.NewHealthClient(conn)
-		check := func(want healthv1.HealthCheckResponse_ServingStatus) {
-			t.Helper()
-			for _, service := range []string{"", "sluice.v1.IngestService"} {
-				m, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
-				if err != nil || m.GetStatus() != want {
-					t.Errorf("health of %q: %v, %v", service, m, err)
-				}
-			}
-		}
-		check(healthv1.HealthCheckResponse_SERVING)
-		c := sluicev1.NewIngestServiceClient(conn)
-		p := open(t.Context(), t, c, &sluicev1.Open{StreamId: "s1"})
-		r.Drain()
-		check(healthv1.HealthCheckResponse_NOT_SERVING)
-
-		late, err := c.StreamLogs(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = (&producer{late, t}).end()
-		wantError(t, err, codes.Unavailable, "")
-		_, err = c.SendLogs(t.Context(), &sluicev1.SendLogsRequest{Tag: "app.test", Records: records("one")})
-		wantError(t, err, codes.Unavailable, "")
-
-		// Whoever is there goes on, and is waited for.
-		stopped := make(chan error, 1)
-		go func() { stopped <- r.Stop(context.Background()) }()
-		synctest.Wait()
-		p.append(1, "one")
-		p.until(acked(1))
-		if len(stopped) > 0 {
-			t.Error("did not wait")
-		}
-		_ = p.CloseSend()
-		if err := p.end(); !errors.Is(err, io.EOF) {
-			t.Errorf("ended with %v", err)
-		}
-		if err := <-stopped; err != nil {
-			t.Error(err)
-		}
-		r.finish()
-	})
-}
-
-// A stop that has waited long enough cuts off whatever is there: streams that idle, one that waits at its ceiling, and one
-// whose client never opened it.
-func TestStopCutsOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, engine.Limits{Stream: 64 << 10}, Options{})
-		c, hangUp := r.client()
-		defer hangUp()
-		r.out.shut.Store(true)
-		idle := open(t.Context(), t, c, &sluicev1.Open{StreamId: "idle"})
-		full := open(t.Context(), t, c, &sluicev1.Open{StreamId: "full"})
-		for i := range uint64(5) {
-			full.append(i+1, strings.Repeat("x", 60_000))
-		}
-		unopened, err := c.StreamLogs(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		began := time.Now()
-		if err := r.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("stop: %v", err)
-		}
-		if took := time.Since(began); took != 10*time.Second {
-			t.Errorf("took %v", took)
-		}
-		for _, p := range []*producer{idle, full, {unopened, t}} {
-			if err := p.end(); status.Code(err) != codes.Unavailable {
-				t.Errorf("ended with %v", err)
-			}
-		}
-		r.finish()
 	})
 }
 

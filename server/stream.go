@@ -19,12 +19,13 @@ import (
 // looking at its session again: a lost wake-up costs no more than this.
 const statusInterval = 5 * time.Second
 
-// openTimeout is how long a call may last before its Open: longer than a producer waits with it for a gateway that drains.
+// openTimeout is how long a StreamLogs call may last before its Open, and a SendLogs call before its request. A producer
+// that holds a call ready for when its old gateway has drained makes another one where that takes longer.
 const openTimeout = time.Minute
 
-// Statuses that only move the ack are told apart by ackSpacing for each stream that is open, but by no less and no more than
+// Statuses that only move the ack are told apart by ackSpacing for each call that is open, but by no less and no more than
 // these. A stream that pours moves its ack with every message, and each status costs a write to the connection: so they are
-// 2,500 a second at most as long as there are no more than 250 streams. All other news are told at once.
+// 2,500 a second at most as long as there are no more than 250 calls. All other news are told at once.
 const (
 	ackSpacing      = 400 * time.Microsecond
 	leastAckSpacing = 10 * time.Millisecond
@@ -35,9 +36,9 @@ const (
 // only the return of this one ends a call that is blocked in receiving. grpc then ends the stream under the receive loop,
 // and the server waits for it when it stops.
 func (s *Server) streamLogs(ss grpc.ServerStream) error {
-	defer s.streams.Add(-1)
-	if s.streams.Add(1) > int64(s.engine.Limits().Streams) {
-		return rpcError(errTooManyStreams())
+	defer s.calls.Add(-1)
+	if err := s.enter(); err != nil {
+		return rpcError(err)
 	}
 	c := &call{
 		server:   s,
@@ -58,15 +59,14 @@ func (s *Server) streamLogs(ss grpc.ServerStream) error {
 
 // awaitOpen returns once the session is open, or says why it is not.
 func (c *call) awaitOpen() error {
-	select {
-	case <-c.opened: // no later than the call's context ends: RecvMsg does then
-	case <-c.tick.C:
+	// It is opened no later than the call's context ends: RecvMsg does then.
+	if err := c.server.awaitFirst(c.opened, c.tick, "open"); err != nil {
 		c.server.loops.Go(func() {
 			if <-c.opened; c.session != nil { // after all
 				c.session.Close()
 			}
 		})
-		return status.Errorf(codes.DeadlineExceeded, "open: did not come within %s", openTimeout)
+		return err
 	}
 	if c.session == nil {
 		return <-c.received
@@ -74,10 +74,33 @@ func (c *call) awaitOpen() error {
 	return nil
 }
 
-func errTooManyStreams() error {
-	return &engine.Error{
-		Code: engine.CodeResourceExhausted, Reason: "TOO_MANY_STREAMS", RetryAfter: statusInterval,
-		Msg: "as many streams are open as the gateway takes",
+// enter counts a call, which its handler takes off when it returns, and answers an error where it is one too many.
+func (s *Server) enter() error {
+	if s.calls.Add(1) > int64(s.engine.Limits().Streams) {
+		return &engine.Error{
+			Code: engine.CodeResourceExhausted, Reason: "TOO_MANY_STREAMS", RetryAfter: statusInterval,
+			Msg: "as many calls are open as the gateway takes streams",
+		}
+	}
+	return nil
+}
+
+// awaitFirst returns once the first message of a call has come, or says why it is waited for no longer.
+func (s *Server) awaitFirst(came <-chan struct{}, timeout *time.Timer, name string) error {
+	var err error
+	select {
+	case <-came:
+		return nil
+	case <-s.draining:
+		err = rpcError(errDraining())
+	case <-timeout.C:
+		err = status.Errorf(codes.DeadlineExceeded, "%s: did not come within %s", name, openTimeout)
+	}
+	select {
+	case <-came: // at the same moment
+		return nil
+	default:
+		return err
 	}
 }
 
@@ -281,7 +304,7 @@ func (c *call) endRest() {
 
 // ackSpacing is how far apart the statuses of a stream are that only move the ack.
 func (s *Server) ackSpacing() time.Duration {
-	return min(max(time.Duration(s.streams.Load())*ackSpacing, leastAckSpacing), mostAckSpacing)
+	return min(max(time.Duration(s.calls.Load())*ackSpacing, leastAckSpacing), mostAckSpacing)
 }
 
 // maxRejections is how many ranges a status carries, as in the engine, which merges them until they are asked for.

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluicelog/sluice/engine"
-	"github.com/sluicelog/sluice/engine/memory"
 	"github.com/sluicelog/sluice/engine/schedule"
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
 )
@@ -31,9 +30,8 @@ func TestWorkedCase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Run("bufconn", func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					lis := bufconn.Listen(1 << 20)
-					dial := func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }
-					workedCase(t, lis, 10*time.Second, giveUp, "passthrough:sluice", grpc.WithContextDialer(dial))
+					r := &rig{t: t, out: &gate{}, lis: bufconn.Listen(1 << 20)}
+					workedCase(r, r.lis, 10*time.Second, giveUp, func() *grpc.ClientConn { return r.dial(nil) })
 				})
 			})
 			t.Run("TCP", func(t *testing.T) {
@@ -41,7 +39,13 @@ func TestWorkedCase(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				workedCase(t, lis, 100*time.Millisecond, giveUp, lis.Addr().String())
+				workedCase(&rig{t: t, out: &gate{}}, lis, 100*time.Millisecond, giveUp, func() *grpc.ClientConn {
+					conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return conn
+				})
 			})
 		})
 	}
@@ -72,45 +76,31 @@ func (o *stubborn) Write(ctx context.Context, b *engine.Batch) error {
 	return nil
 }
 
-func workedCase(t *testing.T, lis net.Listener, retry time.Duration, giveUp bool, target string, o ...grpc.DialOption) {
+func workedCase(r *rig, lis net.Listener, retry time.Duration, giveUp bool, dial func() *grpc.ClientConn) {
+	t := r.t
 	out := &stubborn{retry: retry, giveUp: giveUp, failed: make(chan struct{}), second: make(chan struct{})}
 	options := engine.OutputOptions{
-		Name: "out", Output: out,
+		Output:    out,
 		Scheduler: schedule.NewSync(engine.BatchLimits{MaxBytes: 1 << 20}),
 		Retry:     engine.Retry{Base: time.Nanosecond, Cap: time.Nanosecond},
 	}
 	if giveUp {
 		options.Retry.GiveUpAfter = retry // so the first retry is the last
 	}
-	e, err := engine.New(engine.Options{
-		Limits:    engine.Limits{Stream: 1_000_000},
-		Outputs:   []engine.OutputOptions{options},
-		Routes:    []engine.Route{{Match: "**", Outputs: []string{"out"}}},
-		NewBuffer: func(outputs []engine.BufferOutput) (engine.Buffer, error) { return memory.New(outputs), nil },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(e, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(lis) }()
-	conn, err := grpc.NewClient(target, append(o, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.start(lis, engine.Limits{Stream: 1_000_000}, Options{}, options)
+	defer r.finish()
+	conn := dial()
+	defer func() { _ = conn.Close() }()
 
 	p := open(t.Context(), t, sluicev1.NewIngestServiceClient(conn), &sluicev1.Open{StreamId: "s"})
 	p.append(1, hundredKilobytes(7)...)
 	<-out.failed
 	p.append(8, hundredKilobytes(5)...)
-	st := p.untilState(sluicev1.State_STATE_PAUSED)
+	st := p.until(inState(sluicev1.State_STATE_PAUSED))
 	if st.GetHeldBytes() != 1_200_000 || st.GetLimitBytes() != 1_000_000 || st.GetReason() != sluicev1.Reason_REASON_STREAM_LIMIT {
 		t.Errorf("paused with %v", st)
 	}
-	st = p.untilState(sluicev1.State_STATE_ACTIVE)
+	st = p.until(inState(sluicev1.State_STATE_ACTIVE))
 	if st.GetHeldBytes() != 500_000 || st.GetAckedSequence() != 7 {
 		t.Errorf("resumed with %v", st)
 	}
@@ -125,32 +115,8 @@ func workedCase(t *testing.T, lis net.Listener, retry time.Duration, giveUp bool
 		}
 	}
 	for label, want := range done {
-		if got := e.Stats().Outputs[0].Done[label]; got != want {
+		if got := r.engine.Stats().Outputs[0].Done[label]; got != want {
 			t.Errorf("%v: %+v, want %+v", label, got, want)
-		}
-	}
-	stopAll(t, p, conn, s, e, served)
-}
-
-func stopAll(t *testing.T, p *producer, conn *grpc.ClientConn, s *Server, e *engine.Engine, served <-chan error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	left, closeErr := e.Close(ctx)
-	if len(left) > 0 {
-		t.Errorf("undelivered: %v", left)
-	}
-	if err := errors.Join(p.CloseSend(), conn.Close(), s.Stop(ctx), <-served, closeErr); err != nil {
-		t.Error(err)
-	}
-}
-
-// untilState reads statuses up to the first with this state.
-func (p *producer) untilState(state sluicev1.State) *sluicev1.StreamStatus {
-	p.t.Helper()
-	for {
-		if st := p.status(); st.GetState() == state {
-			return st
 		}
 	}
 }

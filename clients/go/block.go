@@ -8,6 +8,9 @@ const (
 
 	// appendOverhead bounds what an Append is longer than its records: first_sequence (1 + 10 bytes) and flush (2).
 	appendOverhead = 13
+
+	// frameOverhead bounds what a StreamLogsRequest is longer than its Append: a tag and a length.
+	frameOverhead = 1 + 5
 )
 
 // A block is a run of records in wire form, one after the other as repeated Append.records fields. It is the unit in

@@ -2,10 +2,13 @@ package sluice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
 )
@@ -13,10 +16,11 @@ import (
 // A call is one StreamLogs RPC: the stream's hold on one gateway. Its receive goroutine runs from dialing to the end, its
 // send goroutine from the first status on. The stream's run goroutine owns both.
 type call struct {
-	s      *Stream
-	rpc    grpc.ClientStream
-	ctx    context.Context // the RPC's life
-	cancel context.CancelFunc
+	s       *Stream
+	rpc     grpc.ClientStream
+	ctx     context.Context // the RPC's life
+	cancel  context.CancelCauseFunc
+	timeout *time.Timer // ends the RPC with errOpenTimeout, unless it is stopped because the stream is open
 
 	opened   chan struct{} // closed at the first status
 	draining chan struct{} // closed when the gateway said so
@@ -31,11 +35,13 @@ type call struct {
 	flushed uint64 // ticket that a flush was sent for
 }
 
-// dial starts an RPC and its receive goroutine. Nothing is said yet.
+// dial starts an RPC and its receive goroutine. Nothing is said yet. From here on the gateway has OpenTimeout to take the
+// stream: a connection that carries as many calls as it may lets this one wait.
 func (s *Stream) dial() (*call, error) {
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	timeout := time.AfterFunc(s.opts.OpenTimeout, func() { cancel(errOpenTimeout) })
 	s.mu.Lock()
-	s.dialing = cancel // so that closing an empty stream does not wait for a connection
+	s.dialing = func() { cancel(nil) } // so that closing an empty stream does not wait for a connection
 	s.settle()
 	s.mu.Unlock()
 	rpc, err := s.client.conn.NewStream(ctx, &sluicev1.IngestService_ServiceDesc.Streams[0],
@@ -44,21 +50,34 @@ func (s *Stream) dial() (*call, error) {
 	s.dialing = nil
 	s.mu.Unlock()
 	if err != nil {
-		cancel()
+		timeout.Stop()
+		err = timedOut(ctx, err)
+		cancel(nil)
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	c := &call{
-		s: s, rpc: rpc, ctx: ctx, cancel: cancel,
+		s: s, rpc: rpc, ctx: ctx, cancel: cancel, timeout: timeout,
 		opened: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}),
 	}
 	go c.receive()
 	return c, nil
 }
 
+// timedOut gives errOpenTimeout for the error of an RPC that was ended by it.
+func timedOut(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errOpenTimeout) {
+		return errOpenTimeout
+	}
+	return err
+}
+
 // handOver waits until this call, whose gateway drains, is over: all it has is acked, or it has ended. Then it is hung up, and next
 // may be opened, unless the error says otherwise. Where next ends first, this call is not over, and next is to be replaced.
 func (c *call) handOver(next *call) (over bool, err error) {
 	s := c.s
+	next.timeout.Stop()
+	defer next.timeout.Reset(s.opts.OpenTimeout)
+	began := time.Now()
 	for {
 		s.mu.Lock()
 		acked, moved := s.window.lowest() >= c.upTo, s.moved.wait()
@@ -76,6 +95,10 @@ func (c *call) handOver(next *call) (over bool, err error) {
 			}
 			return true, nil
 		case <-next.done:
+			// A gateway waits a minute for Open; one that does not wait at all is out of order.
+			if status.Code(next.err) == codes.DeadlineExceeded && time.Since(began) > s.opts.BackoffCap {
+				return false, errNotOpened
+			}
 			return false, fmt.Errorf("connect: %w", next.err)
 		}
 	}
@@ -116,15 +139,12 @@ func (c *call) openStream() error {
 		<-c.done // it has ended before Open: no verdict on the stream
 		return fmt.Errorf("connect: %w", c.err)
 	}
-	timeout := time.NewTimer(s.opts.OpenTimeout)
-	defer timeout.Stop()
 	select {
 	case <-c.opened:
+		c.timeout.Stop()
 		return nil
 	case <-c.done:
 		return s.judge(c.err)
-	case <-timeout.C:
-		return errOpenTimeout
 	case <-s.empty:
 		return ErrClosed
 	}
@@ -144,7 +164,8 @@ func (c *call) goodbye() {
 
 // hangUp ends the call and waits for its goroutines.
 func (c *call) hangUp() {
-	c.cancel()
+	c.timeout.Stop()
+	c.cancel(nil)
 	<-c.done
 	if c.sent != nil {
 		<-c.sent

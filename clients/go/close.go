@@ -25,7 +25,8 @@ type Report struct {
 func (r Report) Lost() int { return r.Unacked + r.Unsent }
 
 // Records gives the records that were not acked, in order, each with its sequence, which is 0 for those that were never
-// sent. They are decoded on the way.
+// sent. They are decoded on the way. One that nests deeper than protobuf reads, though it writes it, is given with all of its
+// encoding as unknown fields.
 func (r Report) Records() iter.Seq2[uint64, *sluicev1.LogRecord] {
 	return func(yield func(uint64, *sluicev1.LogRecord) bool) {
 		for _, b := range r.blocks {
@@ -34,8 +35,9 @@ func (r Report) Records() iter.Seq2[uint64, *sluicev1.LogRecord] {
 				n := fieldSize(data)
 				field, _ := protowire.ConsumeBytes(data[1:n])
 				record := new(sluicev1.LogRecord)
-				if err := proto.Unmarshal(field, record); err != nil {
-					panic(err) // its bytes are our own
+				if proto.Unmarshal(field, record) != nil {
+					record.Reset()
+					record.ProtoReflect().SetUnknown(field)
 				}
 				if !yield(sequence, record) {
 					return

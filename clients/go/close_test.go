@@ -1,6 +1,7 @@
 package sluice_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,10 +11,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	sluice "github.com/sluicelog/sluice/clients/go"
+	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
 )
 
 func TestCloseReportsWhatIsLeft(t *testing.T) {
@@ -110,7 +114,7 @@ func TestGatewayThatNeverAnswers(t *testing.T) {
 		log(t, s, 1, 3)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
-		if err := s.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not answer Open") {
+		if err := s.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not open the stream in time") {
 			t.Errorf("Ready: %v", err)
 		}
 		if err := s.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -122,6 +126,73 @@ func TestGatewayThatNeverAnswers(t *testing.T) {
 		}
 		if st := s.Stats(); st.OpenAttempts < 5 || st.OpenAttempts > 20 {
 			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
+// A connection takes so many calls at a time. A stream that is one too many says so, and comes in once there is room.
+func TestConnectionThatIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient(t, newGateway(t, grpc.MaxConcurrentStreams(1)))
+		first := open(t, client, sluice.StreamOptions{})
+		if err := first.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		told := make(chan sluice.Reconnect, 100)
+		s := open(t, client, sluice.StreamOptions{ID: "late", Hooks: sluice.Hooks{OnReconnect: func(r sluice.Reconnect) { told <- r }}})
+		log(t, s, 1, 3)
+		settle(sluice.DefaultOpenTimeout)
+		if len(told) != 1 {
+			t.Fatalf("told %d times", len(told))
+		}
+		if r := <-told; r.Open || r.Attempts != 1 || !strings.Contains(r.Err.Error(), "did not open the stream in time") {
+			t.Errorf("told %+v", r)
+		}
+		settle(time.Minute)
+		if st := s.Stats(); st.OpenAttempts < 2 || st.State != sluice.Connecting {
+			t.Errorf("stats %+v", st)
+		}
+		closeClean(t, first)
+		closeClean(t, s)
+		if st := s.Stats(); st.Acked != 3 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
+// A record that nests deeper than protobuf reads is given back all the same.
+func TestCloseReportsADeepRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t)
+		g.paused = true
+		s := open(t, newClient(t, g), sluice.StreamOptions{})
+		deep := &sluicev1.AnyValue{}
+		for range 6000 {
+			list := &sluicev1.ArrayValue{Values: []*sluicev1.AnyValue{deep}}
+			deep = &sluicev1.AnyValue{Value: &sluicev1.AnyValue_ArrayValue{ArrayValue: list}}
+		}
+		want := &sluicev1.LogRecord{Body: deep}
+		if err := s.Add(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		log(t, s, 1, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		report, err := s.Close(ctx)
+		if err == nil || report.Unsent != 2 {
+			t.Errorf("Close: %+v, %v", report, err)
+		}
+		var wires [][]byte
+		for _, r := range report.Records() {
+			b, err := proto.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wires = append(wires, b)
+		}
+		b, err := proto.Marshal(want)
+		if err != nil || len(wires) != 2 || !bytes.Equal(wires[0], b) {
+			t.Errorf("%d records, or not as they were added: %v", len(wires), err)
 		}
 	})
 }

@@ -59,6 +59,25 @@ func TestDrainHandsOverOnceAllIsAcked(t *testing.T) {
 	})
 }
 
+// A gateway does not wait for Open for as long as another one drains. That is nobody's failure.
+func TestDrainThatTakesLong(t *testing.T) {
+	drainTest(t, func(t *testing.T, s *sluice.Stream, from, to *gateway) {
+		settle(10 * time.Minute)
+		if st := s.Stats(); st.OpenAttempts != 0 || st.State != sluice.Draining {
+			t.Errorf("stats %+v", st)
+		}
+		to.set(func() { to.hold = false })
+		from.set(func() { from.hold = false })
+		settle(time.Minute)
+		wantTaken(t, from, "s", numbers(1, 10), 0)
+		wantTaken(t, to, "s", numbers(11, 20), 0)
+		if st := s.Stats(); st.Acked != 20 || st.Resent != 0 || st.Reconnects != 1 {
+			t.Errorf("stats %+v", st)
+		}
+		closeClean(t, s)
+	})
+}
+
 func TestDrainHandsOverOnceTheOldStreamHasEnded(t *testing.T) {
 	drainTest(t, func(t *testing.T, s *sluice.Stream, from, to *gateway) {
 		to.set(func() { to.hold = false })

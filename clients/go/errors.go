@@ -15,9 +15,10 @@ var (
 	ErrTooLarge = errors.New("record dropped: larger than the gateway takes")
 )
 
-// Why a connection ended without the gateway saying so. Both are followed by another attempt.
+// Why a connection ended without the gateway saying so. Each is followed by another attempt.
 var (
 	errDraining    = errors.New("gateway is draining")
-	errOpenTimeout = errors.New("gateway did not answer Open in time")
+	errOpenTimeout = errors.New("gateway did not open the stream in time")
 	errEnded       = errors.New("gateway ended the stream")
+	errNotOpened   = errors.New("gateway waited for Open no longer") // as the one before still drains: nobody is told
 )

@@ -131,6 +131,8 @@ func ExampleStream_Close() {
 	gateway, stop := startGateway()
 	defer stop()
 	gateway.hold = true // it takes records, and does not get rid of them
+	sent := make(chan string, 2)
+	gateway.arrival = func(body string) { sent <- body }
 	client, err := sluice.New("test:///gateways", connectTo(gateway)...)
 	if err != nil {
 		fmt.Println(err)
@@ -147,9 +149,8 @@ func ExampleStream_Close() {
 			fmt.Println(err)
 		}
 	}
-	for stream.Stats().UnackedRecords < 2 {
-		time.Sleep(time.Millisecond) // so that this example always prints the same
-	}
+	<-sent
+	<-sent // now this example always prints the same
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()

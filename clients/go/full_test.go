@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	sluice "github.com/sluicelog/sluice/clients/go"
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
@@ -170,13 +172,16 @@ func TestTooLargeARecordIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(t)
 		g.maxAppend = 4096
-		var told []sluice.Drop
-		s := open(t, newClient(t, g), sluice.StreamOptions{Hooks: sluice.Hooks{OnDrop: func(d sluice.Drop) { told = append(told, d) }}})
+		bytes := map[sluice.DropReason]uint64{}
+		s := open(t, newClient(t, g), sluice.StreamOptions{Hooks: sluice.Hooks{OnDrop: func(d sluice.Drop) { bytes[d.Reason] += d.Bytes }}})
 		if err := s.Ready(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Log(t.Context(), strings.Repeat("x", 5000)); !errors.Is(err, sluice.ErrTooLarge) {
-			t.Errorf("Log: %v", err)
+		large := &sluicev1.LogRecord{TimeUnixNano: 1, SeverityText: strings.Repeat("x", 5000)}
+		for range 2 {
+			if err := s.Add(t.Context(), large); !errors.Is(err, sluice.ErrTooLarge) {
+				t.Errorf("Add: %v", err)
+			}
 		}
 		if err := s.Add(t.Context(), &sluicev1.LogRecord{SeverityText: "\xff"}); err == nil {
 			t.Error("a record that is not UTF-8 was taken")
@@ -184,11 +189,12 @@ func TestTooLargeARecordIsRefused(t *testing.T) {
 		log(t, s, 1, 2)
 		closeClean(t, s)
 		wantTaken(t, g, "s", numbers(1, 2), 0)
-		if st := s.Stats(); st.Dropped.TooLarge != 1 || st.Dropped.Malformed != 1 || st.LastAcked != 2 {
+		if st := s.Stats(); st.Dropped.TooLarge != 2 || st.Dropped.Malformed != 1 || st.LastAcked != 2 {
 			t.Errorf("stats %+v", st)
 		}
-		if len(told) != 2 {
-			t.Errorf("told %+v", told)
+		size := uint64(1 + protowire.SizeBytes(proto.Size(large))) // as an append's field
+		if diff := cmp.Diff(map[sluice.DropReason]uint64{sluice.DropTooLarge: 2 * size, sluice.DropMalformed: 0}, bytes); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -221,6 +227,32 @@ func TestAppendsAreSplit(t *testing.T) {
 			}
 		})
 		closeClean(t, s)
+	})
+}
+
+// A full append is no longer than BatchBytes with all that stands around its records: the gateway's memory comes in powers of
+// two, and a little more would take twice as much.
+func TestAppendsFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t)
+		s := open(t, newClient(t, g), sluice.StreamOptions{Linger: time.Minute})
+		if err := s.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 3000 {
+			if err := s.Log(t.Context(), strings.Repeat("x", 238)); err != nil { // 256 bytes, a power of two as BatchBytes is
+				t.Fatal(err)
+			}
+		}
+		closeClean(t, s)
+		g.saw(func() {
+			for i, a := range g.appends {
+				n := proto.Size(&sluicev1.StreamLogsRequest{Request: &sluicev1.StreamLogsRequest_Append{Append: a}})
+				if n > sluice.DefaultBatchBytes || n < sluice.DefaultBatchBytes-2*300 && i < len(g.appends)-1 {
+					t.Errorf("append %d of %d has %d bytes", i, len(g.appends), n)
+				}
+			}
+		})
 	})
 }
 

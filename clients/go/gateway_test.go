@@ -67,17 +67,17 @@ type conn struct {
 }
 
 // newGateway starts a gateway, which is stopped with the test.
-func newGateway(t testing.TB) *gateway {
-	g, stop := startGateway()
+func newGateway(t testing.TB, opts ...grpc.ServerOption) *gateway {
+	g, stop := startGateway(opts...)
 	t.Cleanup(stop)
 	return g
 }
 
 // startGateway is newGateway for those who have no test.
-func startGateway() (started *gateway, stop func()) {
+func startGateway(opts ...grpc.ServerOption) (started *gateway, stop func()) {
+	opts = append(opts, grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second}))
 	g := &gateway{
-		listener: bufconn.Listen(1 << 20), limit: 8 << 20,
-		server:  grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second})),
+		listener: bufconn.Listen(1 << 20), limit: 8 << 20, server: grpc.NewServer(opts...),
 		streams: map[string]*state{}, conns: map[*conn]struct{}{},
 	}
 	sluicev1.RegisterIngestServiceServer(g.server, g)
@@ -128,13 +128,13 @@ func connectTo(gateways ...*gateway) []sluice.Option {
 
 func (g *gateway) StreamLogs(rpc grpc.BidiStreamingServer[sluicev1.StreamLogsRequest, sluicev1.StreamLogsResponse]) error {
 	if g.isDraining() {
-		return status.Error(codes.Unavailable, "draining")
+		return refusal(codes.Unavailable, "DRAINING", nil)
 	}
-	req, err := rpc.Recv()
+	o, err := awaitOpen(rpc)
 	if err != nil {
 		return err
 	}
-	c, err := g.open(req.GetOpen())
+	c, err := g.open(o)
 	defer g.leave(c)
 	if err != nil {
 		return err
@@ -161,6 +161,27 @@ func (g *gateway) StreamLogs(rpc grpc.BidiStreamingServer[sluicev1.StreamLogsReq
 		case <-rpc.Context().Done():
 			return status.FromContextError(rpc.Context().Err()).Err()
 		}
+	}
+}
+
+// awaitOpen waits for Open, for a minute.
+func awaitOpen(rpc grpc.BidiStreamingServer[sluicev1.StreamLogsRequest, sluicev1.StreamLogsResponse]) (*sluicev1.Open, error) {
+	type first struct {
+		req *sluicev1.StreamLogsRequest
+		err error
+	}
+	came := make(chan first, 1)
+	go func() {
+		req, err := rpc.Recv()
+		came <- first{req, err}
+	}()
+	timeout := time.NewTimer(time.Minute)
+	defer timeout.Stop()
+	select {
+	case f := <-came:
+		return f.req.GetOpen(), f.err
+	case <-timeout.C:
+		return nil, status.Error(codes.DeadlineExceeded, "open: did not come within 1m0s")
 	}
 }
 
@@ -215,9 +236,11 @@ func (g *gateway) end(st *state, err error) {
 }
 
 func epochTooSmall(current uint64) error {
-	st, err := status.New(codes.FailedPrecondition, "epoch is too small").WithDetails(&errdetails.ErrorInfo{
-		Domain: "sluice", Reason: "EPOCH_TOO_SMALL", Metadata: map[string]string{"epoch": strconv.FormatUint(current, 10)},
-	})
+	return refusal(codes.FailedPrecondition, "EPOCH_TOO_SMALL", map[string]string{"epoch": strconv.FormatUint(current, 10)})
+}
+
+func refusal(code codes.Code, reason string, metadata map[string]string) error {
+	st, err := status.New(code, "refused").WithDetails(&errdetails.ErrorInfo{Domain: "sluice", Reason: reason, Metadata: metadata})
 	if err != nil {
 		panic(err)
 	}

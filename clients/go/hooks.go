@@ -53,7 +53,7 @@ const (
 type Drop struct {
 	Reason  DropReason
 	Records uint64
-	Bytes   uint64
+	Bytes   uint64 // of the records' encoding, as in [Stats]; 0 for malformed ones, which have none
 }
 
 // A Reconnect says how the stream stands with its gateway.

@@ -23,7 +23,7 @@ const (
 	// DefaultQueueRecords and DefaultQueueBytes bound the queue of unsent records.
 	DefaultQueueRecords = 100_000
 	DefaultQueueBytes   = 16 << 20
-	// DefaultOpenTimeout is how long a gateway may take to answer Open.
+	// DefaultOpenTimeout is how long it may take until a gateway has taken the stream.
 	DefaultOpenTimeout = 30 * time.Second
 	// DefaultBackoffBase and DefaultBackoffCap bound the wait before another attempt to connect.
 	DefaultBackoffBase = 200 * time.Millisecond
@@ -59,7 +59,8 @@ type StreamOptions struct {
 	// Epoch is this life of the producer, greater at each of its starts. 0: the time of the start in nanoseconds.
 	Epoch uint64
 
-	// BatchRecords and BatchBytes bound one append; it never goes over what the gateway takes.
+	// BatchRecords and BatchBytes bound one append, with all that stands around its records; a record that is larger goes
+	// alone. An append never goes over what the gateway takes.
 	BatchRecords, BatchBytes int
 	// Linger is how long a record waits at most for others to share its append. Negative: not at all.
 	Linger time.Duration
@@ -72,7 +73,8 @@ type StreamOptions struct {
 	// smaller than the gateway's limit for the stream and one append more, so that only a pause stops the sending.
 	WindowBytes int
 
-	// OpenTimeout is how long a gateway may take to answer on a new connection.
+	// OpenTimeout is how long it may take until a gateway has taken the stream: to connect, until the connection has room
+	// for one more call, and to answer.
 	OpenTimeout time.Duration
 	// BackoffBase and BackoffCap bound the wait before another attempt to connect: random, from nothing up to
 	// base x 2^attempts, capped.

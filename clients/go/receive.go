@@ -12,7 +12,8 @@ func (c *call) receive() {
 	defer close(c.done)
 	resp := new(sluicev1.StreamLogsResponse)
 	for {
-		if c.err = c.rpc.RecvMsg(resp); c.err != nil {
+		if err := c.rpc.RecvMsg(resp); err != nil {
+			c.err = timedOut(c.ctx, err)
 			return
 		}
 		if st := resp.GetStatus(); st != nil {
@@ -145,7 +146,7 @@ func (s *Stream) settle() {
 // held.
 func (s *Stream) setMaxAppend(n int) {
 	s.maxAppend = n
-	s.queue.batchBytes = min(s.opts.BatchBytes, n-appendOverhead)
+	s.queue.batchBytes = max(1, min(s.opts.BatchBytes-frameOverhead, n)-appendOverhead)
 }
 
 // windowLimit is how many bytes may be unacked. The mutex is held.

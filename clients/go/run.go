@@ -43,7 +43,7 @@ func (s *Stream) connections() error {
 			return fmt.Errorf("stream is cut: %w", context.Cause(s.ctx))
 		case errors.As(err, &final):
 			return final.err
-		case errors.Is(err, errEpochRaised):
+		case errors.Is(err, errEpochRaised), errors.Is(err, errNotOpened):
 			continue
 		}
 		s.sleep(s.lost(err, time.Since(began), old != nil))
@@ -77,10 +77,14 @@ func (s *Stream) connection(old **call) error {
 }
 
 // lost notes that a connection was lost, or did not come about, and gives how long to wait before the next: full jitter, or
-// nothing where the gateway drains after having been of use.
+// nothing where the gateway drains after having been of use. While one drains it is no failure that the same gateway, or
+// another one, refuses the stream because it drains.
 func (s *Stream) lost(err error, lasted time.Duration, draining bool) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if draining && refusal(err, reasonDraining) != nil {
+		return max(jitter(s.opts.BackoffBase, s.opts.BackoffCap, 1), retryAfter(err))
+	}
 	if s.stats.State == Active && lasted > s.opts.BackoffCap {
 		s.attempts = 0
 	}

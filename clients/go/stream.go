@@ -107,7 +107,7 @@ func (s *Stream) encode(ctx context.Context, fill func([]byte) ([]byte, error)) 
 	record, err := fill((*scratch)[:0])
 	if err != nil {
 		s.mu.Lock()
-		s.drop(DropMalformed, len(record))
+		s.drop(DropMalformed, 0)
 		s.mu.Unlock()
 		return fmt.Errorf("record dropped: %w", err)
 	}
@@ -122,9 +122,10 @@ func (s *Stream) encode(ctx context.Context, fill func([]byte) ([]byte, error)) 
 func (s *Stream) add(ctx context.Context, record []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if limit := s.maxAppend - appendOverhead; fieldBytes(len(record)) > limit && !s.over() {
-		s.drop(DropTooLarge, len(record))
-		return fmt.Errorf("%w: %d bytes, and at most %d", ErrTooLarge, fieldBytes(len(record)), limit)
+	size := fieldBytes(len(record))
+	if limit := s.maxAppend - appendOverhead; size > limit && !s.over() {
+		s.drop(DropTooLarge, size)
+		return fmt.Errorf("%w: %d bytes, and at most %d", ErrTooLarge, size, limit)
 	}
 	for !s.over() {
 		if s.queue.fits(len(record)) {
@@ -136,7 +137,7 @@ func (s *Stream) add(ctx context.Context, record []byte) error {
 		}
 		switch s.opts.WhenFull {
 		case DropNewest:
-			s.dropUnsent(fieldBytes(len(record)))
+			s.dropUnsent(size)
 			return ErrQueueFull
 		case DropOldest:
 			s.dropUnsent(s.queue.dropOldest())

@@ -13,9 +13,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A gateway's refusal of an epoch, as google.rpc.ErrorInfo.
+// A gateway's refusals, as google.rpc.ErrorInfo.
 const (
 	errorDomain         = "sluice"
+	reasonDraining      = "DRAINING"
 	reasonEpochTooSmall = "EPOCH_TOO_SMALL"
 	metadataEpoch       = "epoch" // the current one, decimal
 )
@@ -80,16 +81,23 @@ func (s *Stream) raise(current uint64, err error) error {
 
 // epochTooSmall reads the current epoch out of a gateway's refusal.
 func epochTooSmall(err error) (current uint64, ok bool) {
+	info := refusal(err, reasonEpochTooSmall)
+	if info == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(info.GetMetadata()[metadataEpoch], 10, 64)
+	return n, err == nil
+}
+
+// refusal gives what a gateway says of its refusal for this reason; nil: it refused for another, or did not.
+func refusal(err error, reason string) *errdetails.ErrorInfo {
 	for _, detail := range status.Convert(err).Details() {
 		info, ok := detail.(*errdetails.ErrorInfo)
-		if !ok || info.GetDomain() != errorDomain || info.GetReason() != reasonEpochTooSmall {
-			continue
-		}
-		if n, err := strconv.ParseUint(info.GetMetadata()[metadataEpoch], 10, 64); err == nil {
-			return n, true
+		if ok && info.GetDomain() == errorDomain && info.GetReason() == reason {
+			return info
 		}
 	}
-	return 0, false
+	return nil
 }
 
 // retryAfter is how long a gateway asks to be left alone, 0 if it does not say.

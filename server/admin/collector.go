@@ -55,11 +55,11 @@ func newCollector(s Sources) *collector {
 		repeated:      desc("repeated_records_total", "Records that were sent again and not stored twice."),
 		skipped:       desc("skipped_records_total", "Sequences that producers left out when they reconnected."),
 		rejected:      desc("rejected_records_total", "Records refused for a fault of their own, by code.", "code"),
-		refused:       desc("refused_total", "Opens, appends and sends that the engine answered with an error.", "code"),
+		refused:       desc("refused_total", "Opens, appends and sends that the engine refused; the server's own refusals are in calls_total alone.", "code"),
 		pauses:        desc("pauses_total", "How often a stream was paused, by reason.", "reason"),
 		pausedSeconds: desc("paused_seconds_total", "For how long streams were paused, summed, by reason.", "reason"),
 
-		calls:  desc("calls_total", "Calls that ended, by method and gRPC code.", "method", "code"),
+		calls:  desc("calls_total", "Calls that ended, by method and gRPC code, whoever refused them.", "method", "code"),
 		panics: desc("panics_total", "Panics in calls, each answered INTERNAL."),
 
 		done:           desc("done_records_total", "Records that an output is done with.", "output", "result", "reason"),
