@@ -11,7 +11,7 @@ type Batch struct {
 	Key       string
 	Spans     []Span
 	Records   int       // in all spans
-	Bytes     int       // wire bytes of all records, approximate after a split
+	Bytes     int       // of all records, as their spans have them: approximate after a split
 	Arrived   time.Time // of the oldest record
 	Attempt   int       // of this batch or of what it is the rest of; 1 for the first Write
 	First     time.Time // of the first attempt; zero before it
@@ -25,6 +25,7 @@ type flight struct {
 	chunks []*Chunk // pinned, one a span, while the batch flies
 	splits *int     // how often this batch and its other parts may still be bisected; nil before the first time
 	panics int      // of its output, with this batch
+	again  bool     // what flies was attempted before, in this batch or in a larger one
 	probes *parking // that it finds out about while it flies; nil
 }
 

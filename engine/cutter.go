@@ -1,8 +1,9 @@
 package engine
 
-// A cutter cuts chunks into spans by an output's keys. Its loop alone uses it.
+// A cutter cuts chunks into spans by an output's keys, and measures them as it does. Its loop alone uses it.
 type cutter struct {
-	keyer Keyer // nil: one key
+	keyer    Keyer    // nil: one key
+	measurer Measurer // nil: wire bytes
 
 	key    []byte
 	last   string // the last key, so that equal keys in a row are one string
@@ -13,7 +14,8 @@ type cutter struct {
 
 func newCutter(out Output) cutter {
 	keyer, _ := out.(Keyer)
-	return cutter{keyer: keyer, groups: map[string]uint32{}}
+	measurer, _ := out.(Measurer)
+	return cutter{keyer: keyer, measurer: measurer, groups: map[string]uint32{}}
 }
 
 // wholeSpan is all of a chunk that the cursor just gave, not yet cut.
@@ -36,8 +38,26 @@ func (k *cutter) cut(s Span, c *Chunk) []Span {
 	default:
 		return k.byRecord(s, c)
 	}
+	if k.measurer != nil {
+		s.Bytes = k.measure(s.Records, c)
+	}
 	k.spans = append(k.spans, s)
 	return k.spans
+}
+
+// measure is the sum of the chosen records.
+func (k *cutter) measure(chosen Selection, c *Chunk) (sum int) {
+	place := 0
+	for i, r := range c.Records() {
+		if place == chosen.Len() {
+			break
+		}
+		if i == chosen.At(place) {
+			place++
+			sum += k.measurer.Measure(c, r)
+		}
+	}
+	return sum
 }
 
 // byRecord sorts the records by key, counting: one index list for all spans.
@@ -63,11 +83,18 @@ func (k *cutter) byRecord(s Span, c *Chunk) []Span {
 			k.spans = append(k.spans, part)
 		}
 		k.ids = append(k.ids, id)
-		k.spans[id].Bytes += len(r.Wire)
+		if k.measurer == nil {
+			k.spans[id].Bytes += len(r.Wire)
+		} else {
+			k.spans[id].Bytes += k.measurer.Measure(c, r)
+		}
 		k.spans[id].Records.to++
 	}
 	if len(k.spans) == 1 {
-		k.spans[0].Records, k.spans[0].Bytes = s.Records, s.Bytes
+		k.spans[0].Records = s.Records
+		if k.measurer == nil {
+			k.spans[0].Bytes = s.Bytes
+		}
 		return k.spans
 	}
 	k.spread(s.Records)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,54 @@ func TestCutting(t *testing.T) {
 				}
 				if bytes > whole.Bytes || bytes < 2*c.choose.Len() {
 					t.Errorf("%d bytes in spans of %d", bytes, whole.Bytes)
+				}
+			}
+		})
+	}
+}
+
+// measured counts a hundred for each record, and what its second byte says.
+type measured struct{ Output }
+
+func (measured) Measure(_ *Chunk, r Record) int { return 100 + int(r.Wire[1]-'0') }
+
+// measuredByFirst is a Keyer too.
+type measuredByFirst struct {
+	byFirst
+	measured
+}
+
+func (measuredByFirst) Write(context.Context, *Batch) error { return nil }
+
+func TestMeasuring(t *testing.T) {
+	chunk := wires("a0", "b1", "a2", "c3", "b4", "a5")
+	perRecord, perChunk := measuredByFirst{byFirst: byFirst{true}}, measuredByFirst{byFirst: byFirst{false}}
+	tests := map[string]struct {
+		out    Output
+		choose Selection
+		want   map[string]int
+	}{
+		"without keys":         {measured{noKeys{}}, SelectRange(0, 6), map[string]int{"": 615}},
+		"a key for the chunk":  {perChunk, SelectRange(0, 6), map[string]int{"s": 615}},
+		"a key for each":       {perRecord, SelectRange(0, 6), map[string]int{"a": 307, "b": 205, "c": 103}},
+		"part, without keys":   {measured{noKeys{}}, SelectRange(2, 5), map[string]int{"": 309}},
+		"part, one key":        {perChunk, SelectList([]uint32{1, 5}), map[string]int{"s": 206}},
+		"part, a list":         {perRecord, SelectList([]uint32{0, 1, 4, 5}), map[string]int{"a": 205, "b": 205}},
+		"part, all of one key": {perRecord, SelectList([]uint32{2, 5}), map[string]int{"a": 207}},
+		"in wire bytes":        {byFirst{true}, SelectRange(0, 6), map[string]int{"a": 6, "b": 4, "c": 2}},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			k := newCutter(c.out)
+			whole := wholeSpan(nil, 9, chunk)
+			whole.Records = c.choose
+			for range 2 {
+				got := map[string]int{}
+				for _, s := range k.cut(whole, chunk) {
+					got[s.Key] = s.Bytes
+				}
+				if !maps.Equal(got, c.want) {
+					t.Errorf("measured %v, want %v", got, c.want)
 				}
 			}
 		})

@@ -22,8 +22,9 @@ type delivery struct {
 	cursor Cursor
 	cutter cutter
 
-	// lookAhead is as many spans as the engine may hold chunks. A key that cannot fly has one of each chunk at most, so it
-	// cannot keep the loop from reading what is behind it.
+	// lookAhead is as many spans as the engine may hold chunks: it bounds what spans take of memory. A key that cannot fly
+	// has one of each chunk at most, so a single one cannot keep the loop from reading what is behind it. Many that share
+	// chunks can, where records have keys of their own.
 	lookAhead int
 
 	box  mailbox
@@ -129,8 +130,8 @@ func (d *delivery) read(now time.Time) {
 	}
 }
 
-// cut adds a span by the output's keys. Where the output panics when it is asked for them, it can never take these records:
-// they are refused, as by a Write that panics.
+// cut adds a span by the output's keys. Where the output panics when it is asked for them, or to measure, it can never take
+// these records: they are refused, as by a Write that panics.
 func (d *delivery) cut(now time.Time, whole Span, c *Chunk) {
 	for _, s := range d.keyed(now, whole, c) {
 		d.add(now, s)
@@ -141,7 +142,7 @@ func (d *delivery) keyed(now time.Time, whole Span, c *Chunk) (spans []Span) {
 	defer func() {
 		if v := recover(); v != nil {
 			d.engine.log.Error("output panicked", "output", d.Name, "panic", v, "stack", string(debug.Stack()))
-			d.reject([]Span{whole}, DeadLetter{Reason: "panic", Message: fmt.Sprintf("no key: %v", v), First: now, Last: now})
+			d.reject([]Span{whole}, DeadLetter{Reason: "panic", Message: fmt.Sprintf("no key or size: %v", v), First: now, Last: now})
 			spans = nil
 		}
 	}()
@@ -157,7 +158,8 @@ func (d *delivery) add(now time.Time, s Span) {
 	d.Scheduler.Add(now, s)
 }
 
-// accept takes the dead letters of other outputs.
+// accept takes the dead letters of other outputs. Their bytes are wire bytes again, pro rata: the output that they come from
+// may have measured them its own way.
 func (d *delivery) accept(now time.Time, dead []Span) {
 	for _, s := range dead {
 		c, err := s.Cursor.Load(d.flights, s.Pos)
@@ -165,6 +167,7 @@ func (d *delivery) accept(now time.Time, dead []Span) {
 			d.engine.log.Error("load dead letter", "output", d.Name, "stream", s.Stream.ID, "err", err)
 			continue
 		}
+		s.Bytes = int(int64(len(c.Data)) * int64(s.Records.Len()) / int64(c.Count))
 		d.cut(now, s, c)
 		c.Release()
 	}
@@ -198,14 +201,14 @@ func (d *delivery) settleIdle(now time.Time) {
 
 func (d *delivery) overShare() bool { return d.DropOldest && d.share.Free() < 0 }
 
-// evict drops the oldest of what waits while the output is over its share, if it is one that drops.
+// evict drops the oldest of what does not fly while the output is over its share, if it is one that drops.
 func (d *delivery) evict(now time.Time) {
 	for d.overShare() {
-		s, ok := d.Scheduler.Evict(now)
-		if !ok {
+		spans := d.Scheduler.Evict(now)
+		if len(spans) == 0 {
 			return
 		}
-		d.drop([]Span{s}, "drop_oldest")
+		d.drop(spans, "drop_oldest")
 	}
 }
 

@@ -150,6 +150,50 @@ func TestAFailingKeyWaitsAlone(t *testing.T) {
 	})
 }
 
+// Keys that time out over and over take turns with the others: what is tried again is as old as when it fell due.
+func TestKeysThatTimeOutStarveNoOther(t *testing.T) {
+	limits := engine.BatchLimits{MaxRecords: 1000}
+	for name, c := range map[string]struct {
+		scheduler engine.Scheduler
+		hanging   int
+	}{
+		"sync":       {schedule.NewSync(limits), 2},
+		"keyed":      {schedule.NewKeyed(limits, schedule.Fixed(16)), 40},
+		"concurrent": {schedule.NewConcurrent(limits, schedule.Fixed(16)), 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				out := &probe{key: byStream, answer: func(ctx context.Context, b *engine.Batch) error {
+					if strings.HasPrefix(b.Key, "hangs") {
+						<-ctx.Done()
+						return ctx.Err()
+					}
+					return nil
+				}}
+				r := newRig(t, engine.Options{Outputs: []engine.OutputOptions{{
+					Name: "out", Output: out, Scheduler: c.scheduler,
+					FlushTimeout: 10 * time.Second, Retry: engine.Retry{Base: time.Millisecond, Cap: time.Second},
+				}}})
+				for i := range c.hanging {
+					r.append(r.open(engine.Open{StreamID: fmt.Sprint("hangs-", i)}), 1, "x")
+				}
+				time.Sleep(time.Second)
+				sound := r.open(engine.Open{StreamID: "sound"})
+				for i := range uint64(600) {
+					r.append(sound, i+1, fmt.Sprint("s-", i+1))
+					time.Sleep(time.Second)
+				}
+				if st := status(sound); st.Acked < 540 {
+					t.Errorf("acked %d of 600 while others time out", st.Acked)
+				}
+				out.will(nil)
+				time.Sleep(time.Minute)
+				r.finish()
+			})
+		})
+	}
+}
+
 // Throttling cools the whole output: nothing flies before its time, of no key, however the output says it.
 func TestThrottleCoolsTheWholeOutput(t *testing.T) {
 	throttled := engine.RetryAfter(10*time.Second, errors.New("slow down"))

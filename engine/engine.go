@@ -269,6 +269,8 @@ func (e *Engine) Close(ctx context.Context) ([]Undelivered, error) {
 	}
 	for _, d := range e.outputs {
 		errs = append(errs, d.wait(ctx))
+	}
+	for _, d := range e.outputs { // now that no dead letter of theirs lands any more
 		left = append(left, d.undelivered()...)
 	}
 	for _, in := range e.streams.all() { // now that the last acks are in

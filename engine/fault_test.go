@@ -205,6 +205,23 @@ func TestCloseWithAHungWrite(t *testing.T) {
 	})
 }
 
+// A dead letter that is written while Close waits for its output was delivered, and is not told as left.
+func TestCloseAsksOnceAllHaveLanded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFaulty(t, onKeyA(engine.Permanent("no", errors.New("no"))))
+		f.letters.will(func(context.Context, *engine.Batch) error { time.Sleep(10 * time.Second); return nil })
+		f.append(f.a, 1, "a-1")
+		time.Sleep(time.Second)
+		left, err := f.Close(t.Context())
+		if err != nil || len(left) > 0 {
+			t.Errorf("close: %v, undelivered %+v", err, left)
+		}
+		wantBodies(t, "dead letters", f.letters.bodies(), []string{"a-1"})
+		f.wantDone("out", map[string]int64{"dead_lettered no": 1})
+		f.atRest()
+	})
+}
+
 // closing is a probe that notes whether it was closed.
 type closing struct {
 	probe

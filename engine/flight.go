@@ -18,7 +18,8 @@ type landing struct {
 // fly starts a batch's Write on a goroutine of its own. The loop waits for its landing.
 func (d *delivery) fly(now time.Time, b *Batch) {
 	b.Attempt++
-	if b.First.IsZero() {
+	b.again = !b.First.IsZero()
+	if !b.again {
 		b.First = now
 	}
 	if b.probes = d.parked[b.Key]; b.probes != nil {

@@ -37,6 +37,9 @@ func (d *delivery) land(now time.Time, l *landing) {
 		rest = nil
 	}
 	result := Result{Rest: rest, Latency: l.latency, Pushback: v.pushback}
+	for _, r := range v.back {
+		result.Back = append(result.Back, b.slice(r)...)
+	}
 	if v.cool > 0 {
 		result.Cool = now.Add(v.cool)
 	}

@@ -33,29 +33,34 @@ func (p *parking) deadLetter(now time.Time) DeadLetter {
 	return DeadLetter{Reason: "parked", Message: p.message, Attempts: p.attempts, First: p.since, Last: now}
 }
 
-// park books a denial, or the end of one. It gives the parking of what was denied, nil where nothing was.
+// park books a denial, or the end of one. It gives the parking whose next probe the rest has to wait for; nil: none.
 func (d *delivery) park(now time.Time, key string, v verdict, l *landing) *parking {
 	p := d.parked[key]
-	if !v.denied {
-		if p != nil && len(v.delivered)+len(v.rejected) > 0 {
-			delete(d.parked, key)
-			d.engine.log.Info("key is let in again", "output", d.Name, "key", key, "parked_for", now.Sub(p.since))
-		}
-		return nil
-	}
-	if p == nil {
+	switch {
+	case v.denied && p == nil:
 		p = &parking{since: now}
 		d.parked[key] = p
 		d.engine.log.Warn("key parked", "output", d.Name, "key", key, "err", l.err)
+	case v.denied:
+	case p == nil:
+		return nil
+	case len(v.delivered)+len(v.rejected) > 0:
+		delete(d.parked, key)
+		d.engine.log.Info("key is let in again", "output", d.Name, "key", key, "parked_for", now.Sub(p.since))
+		return nil
+	case v.wait == 0: // it is being bisected, which goes on at once
+		return nil
+	}
+	if v.denied {
+		p.message = l.err.Error()
+		p.diverting = d.dead != nil && now.Sub(p.since) >= d.ParkLimit
 	}
 	p.attempts++
-	p.message = l.err.Error()
 	wait := d.Retry.Base + d.Retry.backoff(p.attempts) // never at once
 	if d.draining {
 		wait = min(wait, drainBackoff)
 	}
-	p.probe = now.Add(wait)
-	p.diverting = d.dead != nil && now.Sub(p.since) >= d.ParkLimit
+	p.probe = now.Add(max(wait, v.cool))
 	return p
 }
 
@@ -65,7 +70,7 @@ func (d *delivery) holdBack(now time.Time, b *Batch, p *parking) {
 	if !b.NotBefore.After(now) {
 		b.NotBefore = now.Add(heldBack)
 	}
-	d.Scheduler.Done(now, b, Result{Rest: []*Batch{b}})
+	d.Scheduler.Done(now, b, Result{Rest: []*Batch{b}, Unflown: true})
 }
 
 // forgetParked forgets the keys that nothing came to probe with for a park limit: whoever wrote under them is gone.

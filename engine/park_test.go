@@ -149,6 +149,39 @@ func TestProbesOfADivertedKeyAreRare(t *testing.T) {
 	})
 }
 
+// A probe that fails otherwise says nothing about being let in: the next one is no sooner for it.
+func TestFailingProbesOfADivertedKeyAreRare(t *testing.T) {
+	for name, err := range map[string]error{"retryable": errDown, "throttled": engine.RetryAfter(0, errDown)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, out, letters, a, _ := parkingLot(t, "dead")
+				r.append(a, 1, "a-1")
+				time.Sleep(12 * time.Minute)
+				out.will(onKeyA(err))
+				before := out.count()
+				for i := range uint64(18_000) {
+					if st := status(a); st.State != engine.StateActive {
+						t.Fatalf("the stream of the diverted key: %+v", st)
+					}
+					r.append(a, i+2, fmt.Sprint("a-", i+2))
+					time.Sleep(100 * time.Millisecond)
+				}
+				if n := out.count() - before; n < 30 || n > 300 {
+					t.Errorf("%d probes in half an hour", n)
+				}
+				out.will(nil)
+				r.append(a, 18_002, "a-18002")
+				time.Sleep(time.Minute)
+				r.append(a, 18_003, "a-18003")
+				r.finish()
+				dead := letters.bodies()
+				wantBodies(t, "dead letters", dead, numbered("a", len(dead)))
+				wantBodies(t, "delivered", out.ofStream("a"), numbered("a", 18_003)[len(dead):])
+			})
+		})
+	}
+}
+
 // Keys that nothing comes for any more are forgotten, parked or not.
 func TestParkedKeysAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

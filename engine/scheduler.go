@@ -8,7 +8,8 @@ type Scheduler interface {
 	// Add takes a span that waits to be delivered. Spans of one key leave in the order in which they were added.
 	Add(now time.Time, s Span)
 	// Next gives a batch that flies now, or nil and how long until it is worth asking again if nothing else happens:
-	// negative when only Add or Done can change the answer.
+	// negative when only Add or Done can change the answer. The oldest key goes first, by the arrival of what waits. What is
+	// tried again is no older than when it fell due, so that a key which fails for ever takes turns with the others.
 	Next(now time.Time) (b *Batch, wait time.Duration)
 	// Done says that a batch which Next gave has come back.
 	Done(now time.Time, b *Batch, r Result)
@@ -16,8 +17,9 @@ type Scheduler interface {
 	Hurry(now time.Time, s *Stream)
 	// Drain ends all lingering and backing off, for good.
 	Drain(now time.Time)
-	// Evict removes and gives the oldest span that neither flies nor is the rest of an attempted batch.
-	Evict(now time.Time) (Span, bool)
+	// Evict removes and gives the oldest of what does not fly, by arrival; nothing when there is none. Of what waits that is
+	// the first span of the oldest's key. What was attempted goes whole; its key waits out the backoff all the same.
+	Evict(now time.Time) []Span
 	// Take removes and gives all spans of a key that do not fly, attempted or not, in order.
 	Take(now time.Time, key string) []Span
 	// Waiting is how many spans do not fly.
@@ -28,7 +30,11 @@ type Scheduler interface {
 
 // A Result is how a flight ended. The policy behind it is the delivery loop's.
 type Result struct {
-	Rest     []*Batch      // what is to be tried again, frozen, in order, each not before its NotBefore
+	Rest []*Batch // what is to be tried again, frozen, in order, each not before its NotBefore
+	// Back is what was not tried after all, in order. It waits as it did before it flew, in front of all else that waits
+	// under its key. Only a batch that is no rest of an attempted one may have some.
+	Back     []Span
+	Unflown  bool          // it was put down again before it was written: nothing is to be learnt from it
 	Cool     time.Time     // nothing of this output flies before; zero: no change
 	Latency  time.Duration // of the Write
 	Pushback bool          // the destination throttled or timed out: the adaptive limit backs off

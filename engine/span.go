@@ -13,7 +13,7 @@ type Span struct {
 	Stream  *Stream   // the chunk's
 	Key     string    // what must stay in order at the destination
 	Records Selection // which of the chunk's records
-	Bytes   int       // their wire bytes; pro rata after a split
+	Bytes   int       // their wire bytes, or as the output's Measurer counts; pro rata after a split
 	Arrived time.Time // when the first record of its chunk was admitted
 	Urgent  bool      // do not linger with this, nor with what is before it under the same key
 	Dead    *DeadLetter

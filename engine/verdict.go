@@ -26,6 +26,7 @@ type verdict struct {
 	delivered []Range
 	rejected  []Rejected
 	rest      []Range       // to be tried again, each a batch of its own
+	back      []Range       // not tried yet
 	fresh     bool          // the rest counts its attempts anew: it was cut, or some of its batch was taken
 	wait      time.Duration // before the rest is tried
 	cool      time.Duration // for the whole output
@@ -61,7 +62,8 @@ func (r Retry) panicked(now time.Time, l *landing) verdict {
 	return v
 }
 
-// partial takes what the output says was taken and refused, and tries the rest again.
+// partial takes what the output says was taken and refused, and tries the rest again. Where the rest was not tried it waits
+// in its old place, unless it was tried before: what was once attempted is frozen.
 func (r Retry) partial(now time.Time, l *landing, part *Partial) verdict {
 	rest, err := part.rest(l.batch.Records)
 	if err != nil {
@@ -71,6 +73,8 @@ func (r Retry) partial(now time.Time, l *landing, part *Partial) verdict {
 	var v verdict
 	switch {
 	case len(rest) == 0:
+	case part.Err == nil && progress && !l.batch.again:
+		v = verdict{back: rest}
 	case part.Err == nil && progress:
 		v = verdict{rest: rest}
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 )
@@ -15,7 +16,7 @@ var (
 )
 
 func batchOf(records, attempt int) *Batch {
-	return &Batch{Records: records, Attempt: attempt, First: second}
+	return &Batch{Records: records, Attempt: attempt, First: second, flight: flight{again: attempt > 1}}
 }
 
 // What becomes of a batch of ten records, on its second attempt, a minute after the first.
@@ -75,6 +76,9 @@ func TestVerdicts(t *testing.T) {
 				v = r.judge(second.Add(time.Minute), &landing{batch: batchOf(10, 2), err: c.err})
 				longest = max(longest, v.wait)
 			}
+			if len(v.back) > 0 {
+				t.Errorf("%v of what was attempted before waits again as if it was not", v.back)
+			}
 			got := want{
 				result: v.result, delivered: v.delivered, rest: v.rest, fresh: v.fresh, denied: v.denied, push: v.pushback,
 				waits: longest > 0, cool: v.cool,
@@ -84,6 +88,32 @@ func TestVerdicts(t *testing.T) {
 			}
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("verdict %+v\nwant    %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// What was not tried waits again as if it had not flown; but not where an earlier attempt may have sent it, nor where the
+// output says nothing at all.
+func TestWhatWasNotTried(t *testing.T) {
+	tests := map[string]struct {
+		part       Partial
+		attempt    int
+		back, rest []Range
+	}{
+		"the end":          {Partial{Delivered: []Range{{0, 3}}}, 1, []Range{{3, 10}}, nil},
+		"all but rejected": {Partial{Rejected: []Rejected{{Range: Range{9, 10}}}}, 1, []Range{{0, 9}}, nil},
+		"pieces":           {Partial{Delivered: []Range{{2, 4}, {6, 8}}}, 1, []Range{{0, 2}, {4, 6}, {8, 10}}, nil},
+		"attempted before": {Partial{Delivered: []Range{{0, 3}}}, 2, nil, []Range{{3, 10}}},
+		"tried":            {Partial{Delivered: []Range{{0, 3}}, Err: errNo}, 1, nil, []Range{{3, 10}}},
+		"nothing said":     {Partial{}, 1, nil, []Range{{0, 10}}},
+		"all taken":        {Partial{Delivered: []Range{{0, 10}}}, 1, nil, nil},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			v := Retry{}.judge(second, &landing{batch: batchOf(10, c.attempt), err: &c.part})
+			if !reflect.DeepEqual(v.back, c.back) || len(v.rest)+len(c.rest) > 0 && !reflect.DeepEqual(v.rest, c.rest) {
+				t.Errorf("waits again %v, is tried again %v; want %v and %v", v.back, v.rest, c.back, c.rest)
 			}
 		})
 	}
@@ -146,7 +176,7 @@ func TestEveryRecordHasOneFate(t *testing.T) {
 						fates[i]++
 					}
 				}
-				for _, r := range append(v.delivered, v.rest...) {
+				for _, r := range slices.Concat(v.delivered, v.rest, v.back) {
 					count(r)
 				}
 				for _, r := range v.rejected {

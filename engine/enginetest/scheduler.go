@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,13 @@ func (b *schedulerBench) flies(want string) *engine.Batch {
 	return batch
 }
 
+// hurried has the stream hurry, and checks what flies.
+func (b *schedulerBench) hurried(want string) *engine.Batch {
+	b.t.Helper()
+	b.Hurry(b.now, b.stream)
+	return b.flies(want)
+}
+
 // flows checks that batch after batch flies now, each when the one before it is done.
 func (b *schedulerBench) flows(want ...string) {
 	b.t.Helper()
@@ -158,20 +166,46 @@ func (b *schedulerBench) fails(batch *engine.Batch, after time.Duration) {
 	b.back(batch, engine.Result{Rest: []*engine.Batch{batch}})
 }
 
+// givesBack says that the first records of the batch were delivered, so many, and that the others were not tried.
+func (b *schedulerBench) givesBack(batch *engine.Batch, delivered int) {
+	b.back(batch, engine.Result{Back: withoutFirst(batch.Spans, delivered)})
+}
+
+// withoutFirst is the spans without their first n records.
+func withoutFirst(spans []engine.Span, n int) []engine.Span {
+	spans = slices.Clone(spans)
+	for n > 0 && len(spans) > 0 && spans[0].Records.Len() <= n {
+		n -= spans[0].Records.Len()
+		spans = spans[1:]
+	}
+	if n > 0 {
+		spans[0] = spans[0].Split(n)
+	}
+	return spans
+}
+
 func (b *schedulerBench) back(batch *engine.Batch, r engine.Result) {
 	r.Latency = 10 * time.Millisecond
 	b.Done(b.now, batch, r)
 }
 
-// evicts checks which span is evicted, such as "a: 1[0:10]".
+// evicts checks what is evicted, such as "a: 1[0:10]".
 func (b *schedulerBench) evicts(want string) {
 	b.t.Helper()
-	s, ok := b.Evict(b.now)
-	if !ok {
+	spans := b.Evict(b.now)
+	if len(spans) == 0 {
 		b.t.Fatalf("evicts none, want %q", want)
 	}
-	if got := s.Key + ": " + describeSpans([]engine.Span{s}); got != want {
+	if got := spans[0].Key + ": " + describeSpans(spans); got != want {
 		b.t.Fatalf("evicts %q, want %q", got, want)
+	}
+}
+
+// evictsNone checks that there is nothing to evict.
+func (b *schedulerBench) evictsNone() {
+	b.t.Helper()
+	if spans := b.Evict(b.now); len(spans) > 0 {
+		b.t.Fatalf("evicts %s: %s, want none", spans[0].Key, describeSpans(spans))
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 var schedulerCases = slices.Concat(
 	schedulerBatchCases, schedulerLingerCases, schedulerUrgentCases,
-	schedulerOrderCases, schedulerRetryCases, schedulerRemovalCases,
+	schedulerOrderCases, schedulerRetryCases, schedulerBackCases, schedulerRemovalCases,
 )
 
 var noLimits = &engine.BatchLimits{}
@@ -269,9 +269,7 @@ var schedulerRemovalCases = []schedulerCase{
 		b.evicts("b: 3[0:2]")
 		b.counts(0, 0)
 		b.rests()
-		if _, ok := b.Evict(b.now); ok {
-			b.t.Fatal("evicts from nothing")
-		}
+		b.evictsNone()
 	}},
 	{name: "what is evicted no longer fills a batch", run: func(b *schedulerBench) {
 		b.add("a", 5)
@@ -286,22 +284,79 @@ var schedulerRemovalCases = []schedulerCase{
 		b.add("a", 15)
 		first := b.flies("a: 1[0:10]")
 		b.evicts("a: 1[10:15]")
-		if _, ok := b.Evict(b.now); ok {
-			b.t.Fatal("evicts what flies")
-		}
+		b.evictsNone()
 		b.done(first)
 		b.rests()
 	}},
-	{name: "what was attempted is not evicted", run: func(b *schedulerBench) {
-		b.add("a", 10)
+	{name: "what was attempted is evicted in its turn, whole", run: func(b *schedulerBench) {
+		b.add("a", 12)
+		b.add("b", 1, arrivedAgo(time.Millisecond))
+		b.add("c", 4, isUrgent)
 		b.fails(b.flies("a: 1[0:10]"), time.Minute)
-		b.pass(time.Second)
-		b.add("a", 1)
-		b.evicts("a: 2[0:1]")
-		if _, ok := b.Evict(b.now); ok {
-			b.t.Fatal("evicts what was attempted")
+		b.fails(b.flies("c: 3[0:4]"), time.Second)
+		b.counts(4, 0)
+		b.evicts("b: 2[0:1]")
+		b.evicts("a: 1[0:10]")
+		b.counts(2, 0)
+		b.evicts("c: 3[0:4]")
+		b.evicts("a: 1[10:12]")
+		b.evictsNone()
+		b.counts(0, 0)
+		b.rests()
+	}},
+	{name: "what comes back is evicted by its age, not by when it is due", order: givesUpOrder, run: func(b *schedulerBench) {
+		for range 3 {
+			b.add("a", 10)
+			b.pass(time.Millisecond)
 		}
-		b.waits(59 * time.Second)
+		b.fails(b.flies("a: 1[0:10]"), 2*time.Minute)
+		b.fails(b.flies("a: 2[0:10]"), 3*time.Minute)
+		b.fails(b.flies("a: 3[0:10]"), 1*time.Minute)
+		b.evicts("a: 1[0:10]")
+		b.evicts("a: 2[0:10]")
+		b.waits(time.Minute)
+		b.pass(time.Minute)
+		b.flows("a: 3[0:10]")
+		b.rests()
+	}},
+	{name: "a key waits out the backoff of what was evicted", order: keepsOrder, run: func(b *schedulerBench) {
+		b.add("a", 20)
+		b.fails(b.flies("a: 1[0:10]"), time.Minute)
+		b.evicts("a: 1[0:10]")
+		b.add("a", 10, isUrgent)
+		b.waits(time.Minute)
+		b.pass(time.Minute - 1)
+		b.add("b", 10)
+		b.flows("b: 3[0:10]")
+		b.waits(1)
+		b.add("b", 10)
+		b.pass(1)
+		b.flows("b: 4[0:10]", "a: 1[10:20]", "a: 2[0:10]")
+		b.rests()
+	}},
+	{name: "what is before what was evicted does not wait for it", order: keepsOrder, run: func(b *schedulerBench) {
+		b.add("a", 5)
+		b.add("a", 5, arrivedAgo(time.Millisecond))
+		whole := b.flies("a: 1[0:5] 2[0:5]")
+		head, tail := engine.NewBatch(whole.Spans[0]), engine.NewBatch(whole.Spans[1])
+		tail.NotBefore = b.in(time.Minute)
+		b.back(whole, engine.Result{Rest: []*engine.Batch{head, tail}})
+		b.evicts("a: 2[0:5]")
+		b.flows("a: 1[0:5]")
+		b.rests()
+	}},
+	{name: "drain ends the backoff of what was evicted", order: keepsOrder, run: func(b *schedulerBench) {
+		b.add("a", 12)
+		whole := b.flies("a: 1[0:10]")
+		head, tail := halve(whole)
+		tail.NotBefore = b.in(time.Minute)
+		b.back(whole, engine.Result{Rest: []*engine.Batch{head, tail}})
+		first := b.flies("a: 1[0:5]")
+		b.evicts("a: 1[5:10]")
+		b.done(first)
+		b.waits(time.Minute)
+		b.Drain(b.now)
+		b.flows("a: 1[10:12]")
 	}},
 	{name: "all of a key is taken, what was attempted first", run: func(b *schedulerBench) {
 		b.add("a", 22)

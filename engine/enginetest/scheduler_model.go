@@ -26,6 +26,7 @@ func testSchedulerModel(t *testing.T, perKey bool, build func(engine.BatchLimits
 			now:       time.Unix(0, 0),
 			lines:     make(map[string]*waitingLine),
 			gone:      make(map[spanRecord]bool),
+			rests:     make(map[*engine.Batch]bool),
 		}
 		for _, id := range []string{"x", "y", "z"} {
 			m.streams = append(m.streams, &engine.Stream{ID: id})
@@ -63,6 +64,7 @@ type schedulerModel struct {
 	added   int // records
 	last    engine.Pos
 	gone    map[spanRecord]bool // delivered, evicted or taken
+	rests   map[*engine.Batch]bool
 }
 
 type spanRecord struct {
@@ -75,7 +77,10 @@ type waitingLine struct {
 	rests  []frozenRest
 	spans  []engine.Span // Urgent is set on all that need not linger
 	flying int
+	until  time.Time // the backoff of what was evicted, while anything is left of the key
 }
+
+func (l *waitingLine) idle() bool { return l.flying == 0 && len(l.rests) == 0 && len(l.spans) == 0 }
 
 // A frozenRest is a batch that came back, with what it carried then.
 type frozenRest struct {
@@ -109,9 +114,22 @@ func (m *schedulerModel) add(t *rapid.T) {
 	m.Add(m.now, s)
 
 	l := m.line(s.Key)
+	if l.idle() {
+		l.until = time.Time{}
+	}
 	l.spans = append(l.spans, s)
 	if s.Urgent || s.Stream.Urgent() {
 		l.hurry(len(l.spans))
+	}
+}
+
+// giveBack puts what was not tried in front.
+func (l *waitingLine) giveBack(spans []engine.Span) {
+	l.spans = slices.Concat(spans, l.spans)
+	for i, s := range l.spans {
+		if s.Urgent || i < len(spans) && s.Stream.Urgent() {
+			l.hurry(i + 1)
+		}
 	}
 }
 
@@ -147,6 +165,7 @@ func (m *schedulerModel) drain(t *rapid.T) {
 	m.limits.Linger = 0
 	m.cool = time.Time{}
 	for _, l := range m.lines {
+		l.until = time.Time{}
 		for _, r := range l.rests {
 			r.NotBefore = time.Time{}
 		}
@@ -172,16 +191,23 @@ func (m *schedulerModel) done(t *rapid.T) {
 		Latency:  time.Duration(rapid.IntRange(1, 100).Draw(t, "latency")) * time.Millisecond,
 		Pushback: rapid.IntRange(0, 9).Draw(t, "push-back") == 0,
 	}
-	switch rapid.SampledFrom([]string{"delivered", "failed", "partial"}).Draw(t, "result") {
+	switch rapid.SampledFrom([]string{"delivered", "failed", "partial", "not tried"}).Draw(t, "result") {
 	case "delivered":
 		m.end(t, b.Spans)
 	case "failed":
 		r.Rest = []*engine.Batch{b}
+		r.Unflown = rapid.IntRange(0, 4).Draw(t, "unflown") == 0
 	case "partial":
 		r.Rest = m.partial(t, b)
+	case "not tried":
+		r.Rest = m.partial(t, b)
+		if !m.rests[b] {
+			r.Back, r.Rest = spansIn(r.Rest), nil
+		}
 	}
 	for _, rest := range r.Rest {
 		rest.NotBefore = m.draw(t, "not before")
+		m.rests[rest] = true
 	}
 	if rapid.IntRange(0, 4).Draw(t, "cools") == 0 {
 		r.Cool = m.draw(t, "cool")
@@ -195,6 +221,14 @@ func (m *schedulerModel) done(t *rapid.T) {
 	}
 	l.rests = slices.Concat(rests, l.rests)
 	m.Done(m.now, b, r)
+	l.giveBack(r.Back)
+}
+
+func spansIn(batches []*engine.Batch) (spans []engine.Span) {
+	for _, b := range batches {
+		spans = append(spans, b.Spans...)
+	}
+	return spans
 }
 
 // partial delivers some of the batch and cuts the rest into several.
@@ -258,26 +292,49 @@ func (m *schedulerModel) evict(t *rapid.T) {
 	if rapid.IntRange(0, 2).Draw(t, "evict") > 0 {
 		return
 	}
-	s, ok := m.Evict(m.now)
-	if !ok {
-		for key, l := range m.lines {
-			if len(l.spans) > 0 {
-				t.Fatalf("evicts none, though %s waits under key %q", describeSpans(l.spans), key)
-			}
+	if m.Waiting() == 0 {
+		if got := m.Evict(m.now); len(got) > 0 {
+			t.Fatalf("evicts %s from nothing", describeSpans(got))
 		}
 		return
 	}
-	l := m.line(s.Key)
-	if len(l.spans) == 0 || describeSpans(l.spans[:1]) != describeSpans([]engine.Span{s}) {
-		t.Fatalf("evicts %s of key %q, want the first of %s", describeSpans([]engine.Span{s}), s.Key, describeSpans(l.spans))
+	oldest := m.oldest()
+	got := m.Evict(m.now)
+	if len(got) == 0 {
+		t.Fatalf("evicts none of %d spans", m.Waiting())
 	}
-	for key, other := range m.lines {
-		if len(other.spans) > 0 && oldestArrival(other.spans).Before(oldestArrival(l.spans)) {
-			t.Fatalf("evicts from key %q, though key %q is older", s.Key, key)
+	m.end(t, got)
+	l := m.line(got[0].Key)
+	if i := slices.IndexFunc(l.rests, func(r frozenRest) bool { return describeSpans(r.spans) == describeSpans(got) }); i >= 0 {
+		r := l.rests[i]
+		if r.Arrived.After(oldest) {
+			t.Fatalf("evicts a rest that arrived %v, though something did %v", r.Arrived, oldest)
 		}
+		if m.perKey && i == 0 {
+			l.until = laterOf(l.until, r.NotBefore)
+		}
+		l.rests = slices.Delete(l.rests, i, i+1)
+		return
+	}
+	if len(got) != 1 || len(l.spans) == 0 || describeSpans(l.spans[:1]) != describeSpans(got) {
+		t.Fatalf("evicts %s of key %q, want the first of %s", describeSpans(got), got[0].Key, describeSpans(l.spans))
+	}
+	if arrived := oldestArrival(l.spans); arrived.After(oldest) {
+		t.Fatalf("evicts from key %q, as old as %v, though something arrived %v", got[0].Key, arrived, oldest)
 	}
 	l.spans = l.spans[1:]
-	m.end(t, []engine.Span{s})
+}
+
+// oldest is when the oldest arrived of what does not fly, though something must wait.
+func (m *schedulerModel) oldest() time.Time {
+	var all []engine.Span
+	for _, l := range m.lines {
+		all = append(all, l.spans...)
+		for _, r := range l.rests {
+			all = append(all, r.spans...)
+		}
+	}
+	return oldestArrival(all)
 }
 
 func (m *schedulerModel) take(t *rapid.T) {

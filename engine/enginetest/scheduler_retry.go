@@ -112,11 +112,40 @@ var schedulerRetryCases = []schedulerCase{
 		b.pass(time.Second)
 		b.flows("a: 1[0:5]", "a: 1[5:10]")
 	}},
-	{name: "a rest keeps its place by age among the keys", run: func(b *schedulerBench) {
+	{name: "a rest that may go at once keeps its place by age among the keys", run: func(b *schedulerBench) {
 		b.add("a", 10, arrivedAgo(time.Second))
 		b.add("b", 10)
-		b.fails(b.flies("a: 1[0:10]"), 0)
+		first := b.flies("a: 1[0:10]")
+		b.back(first, engine.Result{Rest: []*engine.Batch{first}})
 		b.flows("a: 1[0:10]", "b: 2[0:10]")
+	}},
+	{name: "a rest that backs off has its place by when it fell due", run: func(b *schedulerBench) {
+		b.add("a", 10)
+		b.fails(b.flies("a: 1[0:10]"), time.Second)
+		b.pass(999 * time.Millisecond)
+		b.add("b", 10)
+		b.pass(2 * time.Millisecond)
+		b.add("c", 10)
+		b.flows("b: 2[0:10]", "a: 1[0:10]", "c: 3[0:10]")
+	}},
+	{name: "keys that fail for ever take turns with the others", run: func(b *schedulerBench) {
+		b.add("a", 10)
+		b.add("b", 10)
+		b.add("c", 10)
+		b.fails(b.flies("a: 1[0:10]"), time.Minute)
+		hung := b.flies("b: 2[0:10]")
+		b.pass(2 * time.Minute)
+		b.fails(hung, time.Second)
+		b.flows("c: 3[0:10]")
+	}},
+	{name: "batches that fail for ever take turns with the others of their key", order: givesUpOrder, run: func(b *schedulerBench) {
+		b.add("a", 20)
+		b.fails(b.flies("a: 1[0:10]"), time.Minute)
+		hung := b.flies("a: 1[10:20]")
+		b.add("a", 10)
+		b.pass(2 * time.Minute)
+		b.fails(hung, time.Second)
+		b.flows("a: 2[0:10]", "a: 1[0:10]")
 	}},
 	{name: "while the output cools nothing flies", run: func(b *schedulerBench) {
 		b.add("a", 10)
@@ -126,7 +155,7 @@ var schedulerRetryCases = []schedulerCase{
 		b.add("b", 10)
 		b.waits(10 * time.Second)
 		b.pass(10 * time.Second)
-		b.flows("a: 1[0:10]", "b: 2[0:10]")
+		b.flows("b: 2[0:10]", "a: 1[0:10]")
 	}},
 	{name: "the wait is for what is later, the end of the cooling or the retry", run: func(b *schedulerBench) {
 		b.add("a", 10)

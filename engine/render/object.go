@@ -19,7 +19,7 @@ func (b *Block) appendObject(dst []byte, r *engine.BatchRecord) []byte {
 	dst = append(dst, '"')
 	if len(f.SeverityText) > 0 {
 		dst = append(dst, `,"severity":`...)
-		dst = appendString(dst, f.SeverityText)
+		dst = AppendString(dst, f.SeverityText)
 	} else if f.Severity != 0 {
 		dst = append(dst, `,"severity":"`...)
 		dst = appendSeverity(dst, &f)
@@ -31,7 +31,7 @@ func (b *Block) appendObject(dst []byte, r *engine.BatchRecord) []byte {
 	dst = strconv.AppendUint(dst, r.Sequence, 10)
 	if len(f.EventName) > 0 {
 		dst = append(dst, `,"event_name":`...)
-		dst = appendString(dst, f.EventName)
+		dst = AppendString(dst, f.EventName)
 	}
 	dst = appendID(dst, `,"trace_id":"`, f.TraceID)
 	dst = appendID(dst, `,"span_id":"`, f.SpanID)
@@ -47,9 +47,9 @@ func (b *Block) appendObject(dst []byte, r *engine.BatchRecord) []byte {
 func (b *Block) enter(c *engine.Chunk) {
 	b.chunk = c
 	b.source = append(b.source[:0], `,"tag":`...)
-	b.source = appendString(b.source, c.Stream.Tag)
+	b.source = AppendString(b.source, c.Stream.Tag)
 	b.source = append(b.source, `,"stream":`...)
-	b.source = appendString(b.source, c.Stream.ID)
+	b.source = AppendString(b.source, c.Stream.ID)
 	b.source = append(b.source, `,"sequence":`...)
 	b.resource = append(b.resource[:0], `,"resource":{`...)
 	from := len(b.resource)
@@ -121,11 +121,11 @@ func appendID(dst []byte, name string, id []byte) []byte {
 
 func appendDeadLetter(dst []byte, d *engine.DeadLetter) []byte {
 	dst = append(dst, `,"dead_letter":{"output":`...)
-	dst = appendString(dst, d.Output)
+	dst = AppendString(dst, d.Output)
 	dst = append(dst, `,"reason":`...)
-	dst = appendString(dst, d.Reason)
+	dst = AppendString(dst, d.Reason)
 	dst = append(dst, `,"message":`...)
-	dst = appendString(dst, d.Message)
+	dst = AppendString(dst, d.Message)
 	dst = append(dst, `,"attempts":`...)
 	dst = strconv.AppendInt(dst, int64(d.Attempts), 10)
 	dst = append(dst, `,"first":"`...)

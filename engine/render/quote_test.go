@@ -24,18 +24,18 @@ func jsonString(t testing.TB, s string) string {
 
 func checkString(t testing.TB, s string) {
 	t.Helper()
-	got := appendString([]byte("x"), s)[1:]
+	got := AppendString([]byte("x"), s)[1:]
 	if !json.Valid(got) || !utf8.Valid(got) {
-		t.Fatalf("appendString(%q) = %q: not valid JSON", s, got)
+		t.Fatalf("AppendString(%q) = %q: not valid JSON", s, got)
 	}
 	var back string
 	if err := json.Unmarshal(got, &back); err != nil {
-		t.Fatalf("appendString(%q) = %q: %v", s, got, err)
+		t.Fatalf("AppendString(%q) = %q: %v", s, got, err)
 	}
 	if want := jsonString(t, s); back != want {
-		t.Fatalf("appendString(%q) reads back as %q, want %q", s, back, want)
+		t.Fatalf("AppendString(%q) reads back as %q, want %q", s, back, want)
 	}
-	if b := appendString(nil, []byte(s)); !bytes.Equal(b, got) {
+	if b := AppendString(nil, []byte(s)); !bytes.Equal(b, got) {
 		t.Fatalf("of bytes %q, of a string %q", b, got)
 	}
 	if bytes.ContainsAny(got, "\n\r") {
@@ -56,7 +56,7 @@ func TestStringAtEveryOffset(t *testing.T) {
 func TestStringAllocatesNothing(t *testing.T) {
 	dst := make([]byte, 0, 4096)
 	s := []byte(strings.Repeat(`a "quoted" line, ünï`, 20))
-	if n := testing.AllocsPerRun(100, func() { dst = appendString(dst[:0], s) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { dst = AppendString(dst[:0], s) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -73,6 +73,6 @@ func BenchmarkString(b *testing.B) {
 	dst := make([]byte, 0, 1024)
 	b.SetBytes(int64(len(s)))
 	for b.Loop() {
-		dst = appendString(dst[:0], s)
+		dst = AppendString(dst[:0], s)
 	}
 }

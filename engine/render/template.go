@@ -149,17 +149,6 @@ func faultAt(s string, i int, msg string) error {
 // PerRecord reports whether two records of one chunk may come out differently.
 func (t *Template) PerRecord() bool { return t.record }
 
-// Literal gives the template's text, and whether that is all there is to it.
-func (t *Template) Literal() (string, bool) {
-	switch {
-	case len(t.parts) == 0:
-		return "", true
-	case len(t.parts) == 1 && t.parts[0].what == fieldLiteral:
-		return t.parts[0].text, true
-	}
-	return "", false
-}
-
 // Append appends what the template makes of a chunk and, where it is PerRecord, of one of its records.
 func (t *Template) Append(dst []byte, c *engine.Chunk, r engine.Record) []byte {
 	return t.append(dst, &engine.BatchRecord{Record: r, Chunk: c})

@@ -12,7 +12,7 @@ import (
 func appendValue(dst []byte, v engine.Value) []byte {
 	switch v.Kind() {
 	case engine.ValueString:
-		return appendString(dst, v.Bytes())
+		return AppendString(dst, v.Bytes())
 	case engine.ValueBool:
 		return strconv.AppendBool(dst, v.Bool())
 	case engine.ValueInt:
@@ -50,7 +50,7 @@ func appendMember(dst []byte, from int, key []byte, v engine.Value) []byte {
 	if len(dst) > from {
 		dst = append(dst, ',')
 	}
-	dst = appendString(dst, key)
+	dst = AppendString(dst, key)
 	dst = append(dst, ':')
 	return appendValue(dst, v)
 }

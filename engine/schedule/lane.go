@@ -1,12 +1,17 @@
 package schedule
 
-import "github.com/sluicelog/sluice/engine"
+import (
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+)
 
 // A lane is what one key has waiting. What came back is in line before what was never attempted.
 type lane struct {
 	key     string
-	rests   heap[rest]
-	front   int64 // number of the first in the line of rests
+	rests   heap[*rest]
+	front   int64     // number of the first in the line of rests
+	until   time.Time // nothing flies before: a rest was evicted while it backed off
 	spans   queue[waiting]
 	dips    queue[dip]
 	records int   // of spans
@@ -27,7 +32,10 @@ type waiting struct {
 // A rest is what is to be tried again of a batch, frozen.
 type rest struct {
 	*engine.Batch
+	lane   *lane
 	number int64
+
+	line, age int // its place in its lane's heap, and in that of all rests, from 1
 }
 
 // A dip is a waiting span that is older than the one before it. The oldest of a line is its first or one of its dips, so
@@ -56,6 +64,20 @@ func (l *lane) push(w waiting) {
 		l.dips.push(dip{turn{w.Arrived, w.number}})
 	}
 	l.spans.push(w)
+	l.records += w.Records.Len()
+	l.bytes += w.Bytes
+}
+
+// pushFront puts a span before all that wait. The one that was first is a dip now, where it is older and the oldest of
+// those behind it.
+func (l *lane) pushFront(w waiting) {
+	if l.spans.len() > 0 {
+		first := l.spans.first()
+		if first.Arrived.Before(w.Arrived) && (l.dips.len() == 0 || first.Arrived.Before(l.dips.first().at)) {
+			l.dips.pushFront(dip{turn{first.Arrived, first.number}})
+		}
+	}
+	l.spans.pushFront(w)
 	l.records += w.Records.Len()
 	l.bytes += w.Bytes
 }

@@ -72,6 +72,35 @@ func TestWhatDoneTellsTheLimit(t *testing.T) {
 	}
 }
 
+// TestWhatDoesNotFlyTellsTheLimitNothing puts batches down again between a push-back and the landings of what flew with it.
+func TestWhatDoesNotFlyTellsTheLimitNothing(t *testing.T) {
+	now := time.Unix(0, 0)
+	limit := schedule.NewAdaptive(8, 64)
+	land(limit, 8+16+32, busy)
+	s := schedule.NewKeyed(engine.BatchLimits{}, limit)
+	depart := func(prefix string, n int) []*engine.Batch {
+		for i := range n {
+			s.Add(now, engine.Span{
+				Key: fmt.Sprint(prefix, i), Stream: &engine.Stream{}, Records: engine.SelectRange(0, 1), Arrived: now,
+			})
+		}
+		return fly(s, now)
+	}
+	all := depart("a", 20)
+	s.Done(now, all[0], engine.Result{Pushback: true})
+	_, lowered := s.InFlight()
+	for _, b := range depart("b", 10) {
+		b.NotBefore = now.Add(time.Second)
+		s.Done(now, b, engine.Result{Rest: []*engine.Batch{b}, Unflown: true})
+	}
+	for _, b := range all[1:] {
+		s.Done(now, b, engine.Result{Pushback: true})
+	}
+	if _, got := s.InFlight(); got != lowered || lowered != 32 {
+		t.Errorf("%d may fly after a push-back of all, %d after the first", got, lowered)
+	}
+}
+
 // landings is a limit of one that keeps what it was told.
 type landings []schedule.Landing
 

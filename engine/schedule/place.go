@@ -13,6 +13,26 @@ type candidate struct {
 	rest bool      // it is what came back, not what waits
 }
 
+// backOff has the candidate wait. From then on it is no older than that: by its true age, what fails for ever would go
+// before all else whenever it is due.
+func (c candidate) backOff(until time.Time) candidate {
+	if until.After(c.due) {
+		c.due = until
+	}
+	if until.After(c.turn.at) {
+		c.turn.at = until
+	}
+	return c
+}
+
+// before reports whether c flies before d of the same lane: by age where both may fly, else by which may first.
+func (c candidate) before(d candidate, now time.Time) bool {
+	if c.due.After(now) || d.due.After(now) {
+		return c.due.Before(d.due)
+	}
+	return c.turn.at.Before(d.turn.at)
+}
+
 // next is what the lane would send next, if it may send at all.
 func (s *Scheduler) next(now time.Time, l *lane) (c candidate, ok bool) {
 	if s.perKey && l.flying > 0 {
@@ -20,15 +40,16 @@ func (s *Scheduler) next(now time.Time, l *lane) (c candidate, ok bool) {
 	}
 	if l.rests.len() > 0 {
 		r := l.rests.first()
-		c = candidate{due: r.NotBefore, turn: turn{r.Arrived, r.number}, rest: true}
-		if s.perKey || !c.due.After(now) {
+		c = candidate{turn: turn{r.Arrived, r.number}, rest: true}.backOff(r.NotBefore).backOff(l.until)
+		if s.perKey {
 			return c, true
 		}
 		ok = true
 	}
 	if l.spans.len() > 0 {
-		if due := s.due(l); !ok || due.Before(c.due) {
-			return candidate{due: due, turn: l.turn()}, true
+		w := candidate{due: s.due(l), turn: l.turn()}.backOff(l.until)
+		if !ok || w.before(c, now) {
+			return w, true
 		}
 	}
 	return c, ok
@@ -75,7 +96,7 @@ func (s *Scheduler) ripen(now time.Time) {
 // takeOff takes the next batch off a lane that is ready: what came back as it is, or as much of what waits as fits.
 func (s *Scheduler) takeOff(now time.Time, l *lane) *engine.Batch {
 	if c, _ := s.next(now, l); c.rest {
-		return l.rests.pop().Batch
+		return s.popRest(l).Batch
 	}
 	whole, part := l.fit(s.records, s.bytes)
 	spans := make([]engine.Span, 0, whole+min(part, 1))
@@ -87,6 +108,13 @@ func (s *Scheduler) takeOff(now time.Time, l *lane) *engine.Batch {
 		s.waiting++ // the tail of it stays
 	}
 	return engine.NewBatch(spans...)
+}
+
+// popRest takes the lane's first rest.
+func (s *Scheduler) popRest(l *lane) *rest {
+	r := l.rests.pop()
+	s.rests.remove(r)
+	return r
 }
 
 // pop takes the lane's first waiting span.
@@ -115,7 +143,7 @@ func (s *Scheduler) lane(key string) *lane {
 		l, s.spare[last] = s.spare[last], nil
 		s.spare = s.spare[:last]
 	} else {
-		l = new(lane)
+		l = &lane{rests: heap[*rest]{slot: func(r *rest) *int { return &r.line }}}
 	}
 	l.key = key
 	s.lanes[key] = l
@@ -124,6 +152,7 @@ func (s *Scheduler) lane(key string) *lane {
 
 func (s *Scheduler) forget(l *lane) {
 	delete(s.lanes, l.key)
+	l.until = time.Time{}
 	if len(s.spare) < maxSpareLanes && l.spans.cap() <= maxSpareSpans {
 		l.key = ""
 		s.spare = append(s.spare, l)

@@ -30,6 +30,15 @@ func (q *queue[T]) push(v T) {
 	*q.last() = v
 }
 
+func (q *queue[T]) pushFront(v T) {
+	if q.n == len(q.ring) {
+		q.resize(max(2*len(q.ring), 1))
+	}
+	q.head = (q.head - 1) & (len(q.ring) - 1)
+	q.n++
+	*q.first() = v
+}
+
 func (q *queue[T]) pop() T {
 	v := *q.first()
 	clear(q.ring[q.head : q.head+1])

@@ -4,6 +4,7 @@ package schedule
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
@@ -12,8 +13,9 @@ import (
 var _ engine.Scheduler = (*Scheduler)(nil)
 
 // A Scheduler decides what flies next. What waits under one key stands in a lane; the lanes stand in three heaps: those
-// whose next batch may fly, those that time alone will make ready, and all with something that may be evicted. Every
-// operation costs O(log keys). A key with nothing waiting and nothing in flight is forgotten.
+// whose next batch may fly, those that time alone will make ready, and all with something that was never attempted. What
+// came back stands in one too, over all lanes, so that the oldest of either is found. Every operation costs O(log keys). A
+// key with nothing waiting and nothing in flight is forgotten.
 type Scheduler struct {
 	perKey  bool // at most one batch of a key flies, and what came back goes before what waits
 	records int  // of a batch, at most
@@ -25,6 +27,7 @@ type Scheduler struct {
 	ready   heap[*lane] // by the age of what they would send
 	timed   heap[*lane] // by when they become ready
 	oldest  heap[*lane] // by the age of what waits in them and was never attempted
+	rests   heap[*rest] // of all lanes, by age
 	ties    ties
 	spare   []*lane
 	cool    time.Time // nothing flies before
@@ -57,6 +60,7 @@ func NewConcurrent(limits engine.BatchLimits, limit Limit) *Scheduler {
 		ready:   heap[*lane]{slot: func(l *lane) *int { return &l.ready }},
 		timed:   heap[*lane]{slot: func(l *lane) *int { return &l.timed }},
 		oldest:  heap[*lane]{slot: func(l *lane) *int { return &l.oldest }},
+		rests:   heap[*rest]{slot: func(r *rest) *int { return &r.age }},
 	}
 }
 
@@ -71,17 +75,22 @@ func bound(n int) int {
 func (s *Scheduler) Add(now time.Time, span engine.Span) {
 	l := s.lane(span.Key)
 	s.number++
+	l.push(s.enlist(l, span, s.number))
+	s.place(now, l)
+}
+
+// enlist makes a span one that waits in the lane under a number.
+func (s *Scheduler) enlist(l *lane, span engine.Span, number int64) waiting {
 	s.waiting++
-	w := waiting{Span: span, number: s.number}
+	w := waiting{Span: span, number: number}
 	switch {
 	case s.linger == 0: // all is ready at once: nothing to hurry
 	case span.Urgent || span.Stream.Urgent():
-		l.urgent = w.number
+		l.urgent = max(l.urgent, number)
 	default:
-		w.tie = s.ties.tie(l, span.Stream, w.number)
+		w.tie = s.ties.tie(l, span.Stream, number)
 	}
-	l.push(w)
-	s.place(now, l)
+	return w
 }
 
 // Next implements [engine.Scheduler].
@@ -126,17 +135,20 @@ func (s *Scheduler) Done(now time.Time, b *engine.Batch, r engine.Result) {
 	bound := s.flying >= s.limit.Now() && s.ready.len() > 0 && !now.Before(s.cool)
 	l.flying--
 	s.flying--
-	s.limit.Landed(Landing{
-		Latency:  r.Latency,
-		Pushback: r.Pushback,
-		Failed:   mustWait(now, r.Rest),
-		Bound:    bound,
-		Flying:   s.flying,
-	})
+	if !r.Unflown {
+		s.limit.Landed(Landing{
+			Latency:  r.Latency,
+			Pushback: r.Pushback,
+			Failed:   mustWait(now, r.Rest),
+			Bound:    bound,
+			Flying:   s.flying,
+		})
+	}
 	if r.Cool.After(s.cool) {
 		s.cool = r.Cool
 	}
 	s.takeBack(l, r.Rest)
+	s.giveBack(l, r.Back)
 	s.place(now, l)
 }
 
@@ -160,8 +172,29 @@ func (s *Scheduler) takeBack(l *lane, batches []*engine.Batch) {
 		if !s.perKey {
 			t = turn{at: b.NotBefore, number: s.number}
 		}
-		l.rests.push(t, rest{b, s.number})
+		r := &rest{Batch: b, lane: l, number: s.number}
+		l.rests.push(t, r)
+		s.rests.push(turn{b.Arrived, r.number}, r)
 		s.waiting += len(b.Spans)
+	}
+}
+
+// giveBack puts what was not tried in front of what waits in its lane. Its numbers lie below those that wait there. Where
+// these linger, the number up to which the lane's spans do not goes below them too: it is that of a span which is gone.
+func (s *Scheduler) giveBack(l *lane, spans []engine.Span) {
+	n := int64(len(spans))
+	before := s.number
+	if l.spans.len() == 0 {
+		s.number += n
+	} else {
+		first := l.spans.first().number
+		before = first - n - 1
+		if l.urgent < first {
+			l.urgent = min(l.urgent, before)
+		}
+	}
+	for i, span := range slices.Backward(spans) {
+		l.pushFront(s.enlist(l, span, before+1+int64(i)))
 	}
 }
 
@@ -184,6 +217,7 @@ func (s *Scheduler) Drain(now time.Time) {
 	s.linger = 0
 	s.cool = time.Time{}
 	for _, l := range s.lanes { // in any order: a lane's place depends on itself alone
+		l.until = time.Time{}
 		for i := range l.rests.entries {
 			e := &l.rests.entries[i]
 			e.at, e.value.NotBefore = time.Time{}, time.Time{}
@@ -193,16 +227,33 @@ func (s *Scheduler) Drain(now time.Time) {
 	}
 }
 
-// Evict implements [engine.Scheduler]. It gives the first span of the key that has the oldest record waiting.
-func (s *Scheduler) Evict(now time.Time) (engine.Span, bool) {
-	if s.oldest.len() == 0 {
-		return engine.Span{}, false
+// Evict implements [engine.Scheduler].
+func (s *Scheduler) Evict(now time.Time) []engine.Span {
+	switch {
+	case s.rests.len() > 0 && (s.oldest.len() == 0 || !s.oldest.turn().at.Before(s.rests.turn().at)):
+		return s.evictRest(now, s.rests.first())
+	case s.oldest.len() > 0:
+		l := s.oldest.first()
+		span := s.pop(l)
+		s.waiting--
+		s.place(now, l)
+		return []engine.Span{span}
 	}
-	l := s.oldest.first()
-	span := s.pop(l)
-	s.waiting--
+	return nil
+}
+
+// evictRest removes what came back. What is behind it in a lane with order waits as long as it would have: else its key
+// would be tried without a pause for as long as there is something to evict.
+func (s *Scheduler) evictRest(now time.Time, r *rest) []engine.Span {
+	l := r.lane
+	if s.perKey && l.rests.first() == r && r.NotBefore.After(l.until) {
+		l.until = r.NotBefore
+	}
+	l.rests.remove(r)
+	s.rests.remove(r)
+	s.waiting -= len(r.Spans)
 	s.place(now, l)
-	return span, true
+	return r.Spans
 }
 
 // Take implements [engine.Scheduler].
@@ -213,7 +264,7 @@ func (s *Scheduler) Take(now time.Time, key string) []engine.Span {
 	}
 	spans := make([]engine.Span, 0, l.rests.len()+l.spans.len())
 	for l.rests.len() > 0 {
-		spans = append(spans, l.rests.pop().Spans...)
+		spans = append(spans, s.popRest(l).Spans...)
 	}
 	for l.spans.len() > 0 {
 		spans = append(spans, s.pop(l))

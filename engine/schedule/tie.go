@@ -31,7 +31,7 @@ func (ts *ties) of(stream *engine.Stream) *tie { return ts.byStream[stream] }
 // tie notes a span that is about to linger in the lane.
 func (ts *ties) tie(l *lane, stream *engine.Stream, number int64) *tie {
 	t := ts.find(pair{stream, l})
-	t.last = number
+	t.last = max(t.last, number) // what is given back stands before the others
 	t.spans++
 	return t
 }
