@@ -34,7 +34,7 @@ demo: build ## Watch a stream pause and resume before a slow output, and see tha
 ##@ Tests
 
 .PHONY: test
-test: bin/gotestsum ## Run all tests, under the race detector where there is a C compiler; ends with a count
+test: bin/gotestsum bin/moto_server ## Run all tests, under the race detector where there is a C compiler; ends with a count
 	@$(if $(RACE),,echo 'no C compiler: testing without the race detector')
 	@bin/gotestsum --format pkgname --hide-summary=skipped --post-run-command tools/count.sh -- $(RACE) $(PKGS)
 
@@ -92,6 +92,9 @@ generate: bin/buf $(PLUGINS) ## Generate the code of the schema
 
 .PHONY: tools
 tools: $(patsubst tools/%.mod,bin/%,$(wildcard tools/*.mod)) ## Build every pinned tool into bin/
+
+bin/moto_server: tools/moto.sh
+	@tools/moto.sh
 
 # `tool` is Go's name for the tools that a modfile declares; each of ours declares one.
 bin/%: tools/%.mod tools/%.sum

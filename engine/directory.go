@@ -55,7 +55,7 @@ func (d *directory) find(e *Engine, o Open, unary bool) (*intake, *Error) {
 		d.use(in, unary)
 		return in, nil
 	}
-	for len(d.byName) >= d.limits.Streams || d.resources.Load() > d.limits.Engine/resourcePart {
+	for len(d.byName) >= d.limits.Streams || d.resources.Load() > d.limits.Resources() {
 		if !d.forgetOne() {
 			return nil, d.crowded()
 		}
@@ -71,7 +71,7 @@ func (d *directory) crowded() *Error {
 	return &Error{
 		Code: CodeResourceExhausted, Reason: "TOO_MANY_STREAMS", RetryAfter: maxWait,
 		Msg: fmt.Sprintf("%d streams are connected or owed an ack, with %d bytes of resources; the limits are %d and %d",
-			len(d.byName), d.resources.Load(), d.limits.Streams, d.limits.Engine/resourcePart),
+			len(d.byName), d.resources.Load(), d.limits.Streams, d.limits.Resources()),
 	}
 }
 

@@ -45,7 +45,7 @@ func New(o Options) (*Engine, error) { return newEngine(o, false) }
 func newEngine(o Options, mute bool) (*Engine, error) {
 	limits := o.Limits.withDefaults()
 	e := &Engine{
-		limits: limits, ceiling: int64(float64(limits.Engine) * engineCeiling),
+		limits: limits, ceiling: limits.Chunks(),
 		log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), observer: o.Observer, mute: mute,
 		meter: NewMeter(limits.Engine), quiet: newBell(mute),
 		gathers: &gatherer{delay: limits.GatherDelay, bell: newBell(mute)},

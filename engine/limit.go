@@ -11,6 +11,12 @@ const tenantFactor = 8
 // anything at all.
 const engineCeiling = 1.25
 
+// Chunks is the most that chunks may take, in bytes: hard, whatever producers do.
+func (l Limits) Chunks() int64 { return int64(engineCeiling * float64(l.Engine)) }
+
+// Resources is the most that the resources of known streams may take besides, in bytes.
+func (l Limits) Resources() int64 { return l.Engine / resourcePart }
+
 // headroom is what the moving thresholds are made of, in bytes.
 type headroom struct {
 	stream     int64 // the stream's configured limit

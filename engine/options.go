@@ -73,7 +73,7 @@ type Observer interface{ Flew(f Flight) }
 type Flight struct {
 	Output  string
 	Records int
-	Bytes   int
+	Bytes   int // on the wire, or as the output's Measurer counts
 	Latency time.Duration
 	Result  string // "ok", "partial", "retryable", "throttled", "denied", "permanent", "too_large", "panic"
 }

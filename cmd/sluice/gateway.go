@@ -94,7 +94,7 @@ func closeUnless(err *error, listener net.Listener) {
 // build makes the engine and the two servers, which do not serve yet.
 func (m *Main) build(ctx context.Context) error {
 	limits := m.Config.EngineLimits(m.Memory)
-	outputs, err := m.newOutputs(limits)
+	outputs, err := m.newOutputs(ctx, limits)
 	if err != nil {
 		return err
 	}

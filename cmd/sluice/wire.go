@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/sluicelog/sluice/engine/memory"
 	"github.com/sluicelog/sluice/engine/render"
 	"github.com/sluicelog/sluice/engine/schedule"
+	"github.com/sluicelog/sluice/outputs/cloudwatch"
 	"github.com/sluicelog/sluice/outputs/file"
 	"github.com/sluicelog/sluice/outputs/http"
 	"github.com/sluicelog/sluice/outputs/null"
@@ -35,9 +37,10 @@ func newBuffer(c config.Buffer) func([]engine.BufferOutput) (engine.Buffer, erro
 }
 
 // newOutputs makes all outputs. Where one cannot be made, the others are closed again.
-func (m *Main) newOutputs(limits engine.Limits) (options []engine.OutputOptions, err error) {
+func (m *Main) newOutputs(ctx context.Context, limits engine.Limits) (options []engine.OutputOptions, err error) {
+	quotas := cloudwatch.NewQuotas()
 	for _, c := range m.Config.Outputs {
-		output, err := m.newOutput(c)
+		output, err := m.newOutput(ctx, c, quotas)
 		if err != nil {
 			err = fmt.Errorf("output %q: %w", c.Name, err)
 			for _, o := range options {
@@ -64,7 +67,8 @@ func (m *Main) newOutputs(limits engine.Limits) (options []engine.OutputOptions,
 	return options, nil
 }
 
-func (m *Main) newOutput(c config.Output) (engine.Output, error) {
+// newOutput makes an output. The quotas are shared by those that go to AWS.
+func (m *Main) newOutput(ctx context.Context, c config.Output, quotas *cloudwatch.Quotas) (engine.Output, error) {
 	switch c.Type {
 	case "stdout":
 		return stdout.New(stdout.Options{Options: format(c.Stdout.Format), Writer: m.Stdout})
@@ -72,6 +76,10 @@ func (m *Main) newOutput(c config.Output) (engine.Output, error) {
 		return file.New(fileOptions(*c.File, m.Log.With("output", c.Name)))
 	case "http":
 		return http.New(httpOptions(*c.HTTP))
+	case "cloudwatch":
+		o := c.CloudWatch.Options()
+		o.Quotas, o.Log = quotas, m.Log.With("output", c.Name)
+		return cloudwatch.New(ctx, o)
 	case "null":
 		return null.New(null.Options{Delay: c.Null.Delay, FailureRate: c.Null.FailureRate, Seed: uint64(c.Null.Seed)})
 	default:

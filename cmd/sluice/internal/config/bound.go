@@ -13,15 +13,9 @@ const memoryShare = 0.9
 const (
 	// atRest is what the process takes before the first stream: the binary, the runtime and its metrics.
 	atRest = 32 << 20
-	// engineCeiling is the engine's hard bound, as a multiple of its limit.
-	engineCeiling = 1.25
-	// resourcePart is the part of the engine's limit, as a divisor, that the resources of known streams may take beside that.
-	resourcePart = 8
 	// perStream is what an open stream takes by itself: 36 to 37 KiB with a connection of its own, in plaintext, as
 	// bench/results has it.
 	perStream = 40 << 10
-	// maxStreams is what limits.streams is at most unless it is given: the engine's own default.
-	maxStreams = 10_000
 	// minStreams is what it is at least: a gateway for fewer is of no use, and check warns.
 	minStreams = 16
 )
@@ -64,11 +58,8 @@ func (c *Config) EngineLimits(memory int64) engine.Limits {
 // hold, and for each stream what it takes by itself and what gRPC may hold of it, which is a window and, because a stream's
 // window grows to the message that is being read, one append.
 func Bound(l engine.Limits, window int64) int64 {
-	return atRest + engineBound(l.Engine) + int64(l.Streams)*streamBound(l, window)
+	return atRest + l.Chunks() + l.Resources() + int64(l.Streams)*streamBound(l, window)
 }
-
-// engineBound is the engine's ceiling and the resources.
-func engineBound(limit int64) int64 { return int64(engineCeiling*float64(limit)) + limit/resourcePart }
 
 func streamBound(l engine.Limits, window int64) int64 { return perStream + window + int64(l.MaxAppend) }
 
@@ -81,12 +72,12 @@ func RuntimeLimit(l engine.Limits, memory int64) int64 {
 	if memory <= 0 {
 		return 0
 	}
-	return max(Available(memory)-int64(engineCeiling*float64(l.Engine)), memory/10)
+	return max(Available(memory)-l.Chunks(), memory/10)
 }
 
-// fitStreams is how many streams there may be for Bound to be Available, within minStreams and maxStreams.
+// fitStreams is how many streams there may be for Bound to be Available, from minStreams to the engine's own default.
 func fitStreams(l engine.Limits, window, memory int64) int {
 	l.Streams = 0
 	left := Available(memory) - Bound(l, window)
-	return int(min(max(left/streamBound(l, window), minStreams), maxStreams))
+	return int(min(max(left/streamBound(l, window), minStreams), engine.DefaultStreams))
 }

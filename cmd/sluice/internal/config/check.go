@@ -52,7 +52,7 @@ func (k *checker) where(path string) *token.Position {
 // type and no other.
 func (k *checker) sections(c *Config) {
 	for i, o := range c.Outputs {
-		if !slices.Contains([]string{"stdout", "file", "http", "null"}, o.Type) {
+		if !slices.Contains([]string{"stdout", "file", "http", "cloudwatch", "null"}, o.Type) {
 			continue // a fault already
 		}
 		for _, section := range []struct {
@@ -63,6 +63,7 @@ func (k *checker) sections(c *Config) {
 			{"stdout", o.Stdout != nil, ""},
 			{"file", o.File != nil, "path"},
 			{"http", o.HTTP != nil, "url"},
+			{"cloudwatch", o.CloudWatch != nil, "group"},
 			{"null", o.Null != nil, ""},
 		} {
 			path := outputPath(i, section.name)
@@ -148,10 +149,10 @@ func (k *checker) limits(c *Config, memory int64) {
 		return
 	}
 	bound, available := Bound(resolved, int64(c.Server.GRPC.StreamWindow)), Available(memory)
-	if bound > available {
+	if held := resolved.Chunks() + resolved.Resources(); bound > available {
 		k.warn("limits", "may take %s in all: %s at rest, %s for records and resources (1.375 x limits.engine.memory) and %s for "+
-			"%d streams; %s of the memory limit of %s are for it", mib(bound), mib(atRest), mib(engineBound(resolved.Engine)),
-			mib(bound-atRest-engineBound(resolved.Engine)), resolved.Streams, mib(available), mib(memory))
+			"%d streams; %s of the memory limit of %s are for it", mib(bound), mib(atRest), mib(held),
+			mib(bound-atRest-held), resolved.Streams, mib(available), mib(memory))
 	}
 }
 

@@ -34,6 +34,8 @@ func (k *checker) outputs(c *Config) {
 			files[o.File.Path] = o.Name
 		case o.HTTP != nil:
 			k.http(outputPath(i, "http"), *o.HTTP)
+		case o.CloudWatch != nil:
+			k.cloudwatch(outputPath(i, "cloudwatch"), *o.CloudWatch)
 		}
 	}
 }

@@ -96,7 +96,7 @@ type Gather struct {
 // Output is one destination and how it is delivered to.
 type Output struct {
 	Name         string        `yaml:"name" required:"true" doc:"Names the output in routes, metrics and dead letters: letters, digits, - and _."`
-	Type         string        `yaml:"type" required:"true" enum:"stdout,file,http,null" later:"cloudwatch,otlp,s3,kafka" doc:"Kind of destination; its options are in the section of the same name."`
+	Type         string        `yaml:"type" required:"true" enum:"stdout,file,http,cloudwatch,null" later:"otlp,s3,kafka" doc:"Kind of destination; its options are in the section of the same name."`
 	Scheduler    Scheduler     `yaml:"scheduler" doc:"What may fly at the same time."`
 	Batch        Batch         `yaml:"batch" doc:"Size of one request. Left out: the output's own."`
 	Retry        Retry         `yaml:"retry" doc:"Backoff with full jitter of what failed."`
@@ -110,10 +110,11 @@ type Output struct {
 	HTTP   *HTTP   `yaml:"http" doc:"Options of type http."`
 	Null   *Null   `yaml:"null" doc:"Options of type null."`
 
-	CloudWatch later `yaml:"cloudwatch"`
-	OTLP       later `yaml:"otlp"`
-	S3         later `yaml:"s3"`
-	Kafka      later `yaml:"kafka"`
+	CloudWatch *CloudWatch `yaml:"cloudwatch" doc:"Options of type cloudwatch."`
+
+	OTLP  later `yaml:"otlp"`
+	S3    later `yaml:"s3"`
+	Kafka later `yaml:"kafka"`
 }
 
 // Scheduler says what may fly at the same time.

@@ -80,13 +80,15 @@ func TestFullExample(t *testing.T) {
 	}
 }
 
-// The sections of the four types in full.yaml hold the defaults of their keys.
+// The sections of all types in full.yaml hold the defaults of their keys.
 func TestFullExampleSections(t *testing.T) {
 	c, _, err := Load(filepath.Join(examples, "full.yaml"), emptyEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, section := range []any{c.Outputs[0].File, c.Outputs[1].HTTP, c.Outputs[2].Stdout, c.Outputs[3].Null} {
+	for _, section := range []any{
+		c.Outputs[0].File, c.Outputs[1].HTTP, c.Outputs[2].CloudWatch, c.Outputs[3].Stdout, c.Outputs[4].Null,
+	} {
 		got := reflect.ValueOf(section).Elem()
 		want := reflect.New(got.Type()).Elem()
 		setDefaults(want)

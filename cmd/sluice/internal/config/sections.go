@@ -59,6 +59,50 @@ type ClientTLS struct {
 	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" default:"false" doc:"Take any certificate. For trials alone."`
 }
 
+// CloudWatch are the options of an output that puts records into AWS CloudWatch Logs.
+type CloudWatch struct {
+	Region string `yaml:"region" doc:"AWS region; a template. Left out: that of AWS_REGION or of the profile."`
+	Group  string `yaml:"group" required:"true" doc:"Log group; a template such as /apps/{tag}. What AWS would not take in a name is replaced."`
+	Stream string `yaml:"stream" default:"{tag}" doc:"Log stream; a template such as {resource.host.name}."`
+
+	Endpoint    string       `yaml:"endpoint" doc:"URL to use instead of AWS's own. Left out: AWS_ENDPOINT_URL, or the region's."`
+	CAFile      string       `yaml:"ca_file" doc:"Path of the CAs, PEM, that the endpoint must have a certificate of. Left out: AWS_CA_BUNDLE, or the machine's."`
+	Profile     string       `yaml:"profile" doc:"Profile of the shared AWS configuration. Left out: AWS_PROFILE, or default."`
+	AssumeRole  *AssumeRole  `yaml:"assume_role" doc:"A role to take on, with the credentials found."`
+	WebIdentity *WebIdentity `yaml:"web_identity" doc:"A role to take on with a token. Left out: what AWS_WEB_IDENTITY_TOKEN_FILE says, as in EKS."`
+
+	Format   string `yaml:"format" default:"body" enum:"body,json" doc:"body: the record's body. json: the whole record as a JSON object."`
+	Oversize string `yaml:"oversize" default:"split" enum:"split,dead_letter" doc:"What becomes of a record over AWS's limit of 1 MiB: parts with markers, or a dead letter."`
+	Gzip     bool   `yaml:"gzip" default:"false" doc:"Compress requests."`
+	PlainSDK bool   `yaml:"plain_sdk" default:"false" doc:"Let the AWS SDK encode requests: slower, should our own encoding ever be wrong."`
+
+	Keepalive       bool          `yaml:"keepalive" default:"true" doc:"Use connections again."`
+	Timeout         time.Duration `yaml:"timeout" default:"30s" min:"1ms" doc:"Deadline of one request."`
+	ResponseTimeout time.Duration `yaml:"response_timeout" default:"15s" min:"1ms" doc:"How long AWS may take to begin its answer."`
+	IdleTimeout     time.Duration `yaml:"idle_timeout" default:"4s" min:"1ms" doc:"A connection that is not used for so long is closed; AWS closes it at 6 s."`
+
+	Create    string            `yaml:"create" default:"all" enum:"all,streams,none" doc:"What is created where it is missing: groups and streams, streams, or nothing."`
+	Retention int               `yaml:"retention" default:"0" doc:"Days that a group which sluice creates keeps its records, of AWS's list. 0: for ever."`
+	Tags      map[string]string `yaml:"tags" doc:"Of groups that sluice creates."`
+	KMSKey    string            `yaml:"kms_key" doc:"ARN of the key of groups that sluice creates."`
+	Class     string            `yaml:"class" doc:"Class of groups that sluice creates, such as INFREQUENT_ACCESS. Left out: STANDARD."`
+
+	PutsPerSecond float64 `yaml:"puts_per_second" default:"5000" doc:"Requests a second at most, for all outputs with the same credentials in a region: AWS's quota."`
+}
+
+// AssumeRole is a role to take on.
+type AssumeRole struct {
+	ARN         string `yaml:"arn" required:"true" doc:"ARN of the role."`
+	ExternalID  string `yaml:"external_id" secret:"true" doc:"What the role's owner asks for."`
+	SessionName string `yaml:"session_name" default:"sluice" doc:"What the role's owner sees in their logs."`
+}
+
+// WebIdentity is a role to take on with a token.
+type WebIdentity struct {
+	RoleARN   string `yaml:"role_arn" required:"true" doc:"ARN of the role."`
+	TokenFile string `yaml:"token_file" required:"true" doc:"Path of the token."`
+}
+
 // Null are the options of an output that discards, for trials.
 type Null struct {
 	Delay       time.Duration `yaml:"delay" default:"0s" doc:"How long a write takes."`

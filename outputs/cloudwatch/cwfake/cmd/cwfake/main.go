@@ -20,7 +20,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/sluicelog/sluice/outputs/cloudwatch/cwfake" //nolint:depguard // its own package
+	"github.com/sluicelog/sluice/outputs/cloudwatch/cwfake"
 )
 
 // options are the command line.

@@ -1,0 +1,121 @@
+package cloudwatch
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+// A reason is why AWS will never take a record.
+type reason int
+
+const (
+	tooOld reason = iota
+	tooNew
+	expired
+	emptyMessage
+	tooLarge
+)
+
+func (r reason) code() string {
+	return [...]string{"too_old", "too_new", "expired", "empty_message", "too_large"}[r]
+}
+
+func (r reason) message() string {
+	return [...]string{
+		"older than 14 days when it was sent",
+		"more than 2 hours ahead when it was sent",
+		"older than the log group's retention",
+		"an event needs at least one character",
+		"over the limit of one event",
+	}[r]
+}
+
+// A rejection is a record that AWS will never take.
+type rejection struct {
+	record int
+	why    reason
+}
+
+func (l *load) reject(record int, why reason) {
+	l.rejected = append(l.rejected, rejection{record, why})
+}
+
+// rejectEvents notes what AWS said about the events of one request. Its indexes are of those: up to an end the too old and the
+// expired ones, from a start on those that are too new.
+func (l *load) rejectEvents(events []event, info *types.RejectedLogEventsInfo) {
+	if info == nil {
+		return
+	}
+	n := len(events)
+	old := bound(info.TooOldLogEventEndIndex, 0, n)
+	gone := bound(info.ExpiredLogEventEndIndex, 0, n)
+	ahead := bound(info.TooNewLogEventStartIndex, n, n)
+	for i := range events {
+		switch {
+		case i < old:
+			l.reject(events[i].record, tooOld)
+		case i < gone:
+			l.reject(events[i].record, expired)
+		case i >= ahead:
+			l.reject(events[i].record, tooNew)
+		}
+	}
+}
+
+// bound is an index that AWS gave, or what stands for none.
+func bound(index *int32, none, n int) int {
+	if index == nil {
+		return none
+	}
+	return min(max(int(*index), 0), n)
+}
+
+// failed is what Write says after the load came to err. What is rejected is so whatever became of the rest.
+func (l *load) failed(err error) error {
+	if len(l.rejected) == 0 {
+		return err
+	}
+	return &engine.Partial{Rejected: l.ranges(), Err: err}
+}
+
+// answer is what Write says of a batch of so many records whose load was delivered.
+func (l *load) answer(records int) error {
+	if len(l.rejected) == 0 && l.next == records {
+		return nil
+	}
+	p := &engine.Partial{Rejected: l.ranges()}
+	at := 0
+	for _, r := range p.Rejected {
+		if r.From > at {
+			p.Delivered = append(p.Delivered, engine.Range{From: at, To: r.From})
+		}
+		at = r.To
+	}
+	if l.next > at {
+		p.Delivered = append(p.Delivered, engine.Range{From: at, To: l.next})
+	}
+	return p
+}
+
+// ranges are the rejections in order, those of one reason in a row as one. Of a record that was sent in parts the first counts.
+func (l *load) ranges() []engine.Rejected {
+	slices.SortStableFunc(l.rejected, func(a, b rejection) int { return cmp.Compare(a.record, b.record) })
+	var all []engine.Rejected
+	for _, r := range l.rejected {
+		code := r.why.code()
+		if n := len(all); n > 0 && all[n-1].To > r.record {
+			continue
+		} else if n > 0 && all[n-1].To == r.record && all[n-1].Reason == code {
+			all[n-1].To++
+			continue
+		}
+		all = append(all, engine.Rejected{
+			Range: engine.Range{From: r.record, To: r.record + 1}, Reason: code, Message: r.why.message(),
+		})
+	}
+	return all
+}

@@ -1,0 +1,102 @@
+package cloudwatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+// The bounds of what is mended within one Write.
+const (
+	maxCreations = 3 // AWS may take a moment to know what it has just created
+	maxRenewals  = 1
+)
+
+// send puts the events in one request. What is missing is created, and what was refused for its credentials is tried once
+// more with fresh ones, at once: neither is the batch's fault.
+func (o *Output) send(ctx context.Context, r *region, t target, events []event) (*types.RejectedLogEventsInfo, error) {
+	p, err := o.payload(t, events)
+	if err != nil {
+		return nil, engine.Retryable(err)
+	}
+	defer o.free(p)
+	for creations, renewals := 0, 0; ; {
+		if err := r.bucket.take(ctx); err != nil {
+			return nil, engine.Retryable(fmt.Errorf("put to %s: %w", t, err))
+		}
+		used := o.login.current.Load()
+		info, err := o.put(ctx, r, t, p)
+		if err == nil {
+			return info, nil
+		}
+		no := newRefusal(err)
+		switch no.class() {
+		case taken:
+			return nil, nil
+		case missing:
+			if o.set.Create == CreateNone {
+				return nil, o.kind("put to", t, no)
+			} else if creations == maxCreations {
+				return nil, engine.Retryable(o.tell("put to", t, no))
+			}
+			if err := o.create(ctx, r, t, creations); err != nil {
+				return nil, err
+			}
+			creations++
+			continue
+		case stale:
+			if renewals < maxRenewals && o.login.renew(ctx, used) == nil {
+				renewals++
+				continue
+			}
+		case denied:
+			if _, ok := errors.AsType[*loginError](err); ok { // somebody may have put credentials where there were none
+				_ = o.login.renew(ctx, used) // the next Write finds out
+			}
+		case throttled:
+			r.bucket.slow(time.Now())
+		default:
+		}
+		return nil, o.kind("put to", t, no)
+	}
+}
+
+// put calls PutLogEvents once. It is a success only where AWS says so: 200, with an ID of the request.
+func (o *Output) put(ctx context.Context, r *region, t target, p *payload) (*types.RejectedLogEventsInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.set.Timeout)
+	defer cancel()
+	in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: &t.group, LogStreamName: &t.stream, LogEvents: p.events}
+	if in.LogEvents == nil {
+		in.LogEvents = []types.InputLogEvent{}
+		ctx = context.WithValue(ctx, payloadKey{}, p)
+	}
+	out, err := r.client.PutLogEvents(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if err := confirmed(out.ResultMetadata); err != nil {
+		return nil, err
+	}
+	return out.RejectedLogEventsInfo, nil
+}
+
+// confirmed reports whether it was AWS that answered: somebody on the way may say 200, too.
+func confirmed(m middleware.Metadata) error {
+	if answer, ok := awsmiddleware.GetRawResponse(m).(*smithyhttp.Response); ok && answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("answer %d is no success of AWS", answer.StatusCode)
+	}
+	if id, ok := awsmiddleware.GetRequestIDMetadata(m); !ok || id == "" {
+		return errors.New("answer 200 without a request ID is not from AWS")
+	}
+	return nil
+}
