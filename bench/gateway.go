@@ -29,7 +29,7 @@ func (b bench) startGateway(ctx context.Context, rest string) (*server, error) {
 		return nil, err
 	}
 	s := &server{}
-	if s.process, err = spawn(ctx, b.gateway, "serve", "--config", file.Name(), "--log-format", "json"); err != nil {
+	if s.process, err = b.spawn(ctx, b.gateway, "serve", "--config", file.Name(), "--log-format", "json"); err != nil {
 		return nil, err
 	}
 	if err := s.ready(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type loadOrder struct {
 // A loadAnswer says what a loader did.
 type loadAnswer struct {
 	Seconds float64 `json:"seconds"` // from when all streams were open until all was acked
+	CPU     float64 `json:"cpu"`     // seconds that it took itself
 	Pauses  int     `json:"pauses"`
 }
 
@@ -54,7 +56,7 @@ func beLoader(ctx context.Context, text string) error {
 		return err
 	}
 	w := order.Workload
-	records, err := w.records()
+	appends, err := w.template()
 	if err != nil {
 		return err
 	}
@@ -72,14 +74,16 @@ func beLoader(ctx context.Context, text string) error {
 	var running sync.WaitGroup
 	errs := make([]error, len(streams))
 	for i, s := range streams {
-		running.Go(func() { errs[i] = s.run(&w, records, order.Acks) })
+		running.Go(func() { errs[i] = s.run(&w, appends, order.Acks) })
 	}
 	running.Wait()
 	answer := loadAnswer{Seconds: time.Since(start).Seconds()}
 	for _, s := range streams {
 		answer.Pauses += s.pauses
 	}
-	if err := errors.Join(errs...); err != nil {
+	own, err := cpuTime(os.Getpid())
+	answer.CPU = own.Seconds()
+	if err := errors.Join(err, errors.Join(errs...)); err != nil {
 		return err
 	}
 	return reply(answer)
@@ -133,12 +137,12 @@ func openStream(ctx context.Context, conn *grpc.ClientConn, id string) (*loadStr
 }
 
 // run sends all appends and waits until the server has ended the stream, and acked all where it acks.
-func (s *loadStream) run(w *workload, records []byte, acks bool) error {
+func (s *loadStream) run(w *workload, appends *template, acks bool) error {
 	received := make(chan error, 1)
 	go func() { received <- s.listen() }()
 	last := w.perStream()
 	for first := uint64(1); first <= last && s.mayGo(); first += uint64(w.Append) {
-		if s.rpc.SendMsg(&frame{first: first, records: records}) != nil {
+		if s.rpc.SendMsg(&frame{first: first, records: appends.at(first)}) != nil {
 			break // the receiver gets to know why
 		}
 	}

@@ -1,7 +1,7 @@
 // Bench measures the gateway as a whole process, beside a baseline that runs at the same time on the same machine: what
 // it prints and writes are ratios. README.md says how to read them.
 //
-//	go run ./bench [-quick] [-only throughput|idle|pause|bound] [-out DIR]
+//	go run ./bench [-quick] [-only throughput|idle|pause|bound|cloudwatch] [-out DIR]
 package main
 
 import (
@@ -17,9 +17,10 @@ import (
 
 // A bench is one run's settings.
 type bench struct {
-	gateway string // the binary
-	self    string // ours, which is also the floor, the loader and the other clients
-	dir     string // for configs
+	gateway string   // the binary
+	self    string   // ours, which is also the floor, the loader and the other clients
+	dir     string   // for configs
+	env     []string // of children; nil: ours
 	quick   bool
 }
 
@@ -29,6 +30,7 @@ const (
 	partIdle       = "idle"
 	partPause      = "pause"
 	partBound      = "bound"
+	partCloudWatch = "cloudwatch"
 )
 
 func main() {
@@ -53,6 +55,10 @@ func run(ctx context.Context, args []string) error {
 			return beHolder(ctx, args[1])
 		case rolePush:
 			return bePusher(ctx, args[1])
+		case roleFake:
+			return beFake(ctx, args[1])
+		case rolePut:
+			return bePutter(ctx, args[1])
 		}
 	}
 	return measure(ctx, args)
@@ -61,14 +67,14 @@ func run(ctx context.Context, args []string) error {
 // measure runs the parts, and prints and writes what they gave.
 func measure(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := flags.Bool("quick", false, "fewer and shorter rounds: about 2 minutes, for a first look")
-	only := flags.String("only", "", "measure one part: throughput, idle, pause or bound")
+	quick := flags.Bool("quick", false, "fewer and shorter rounds: about 3 minutes, for a first look")
+	only := flags.String("only", "", "measure one part: throughput, idle, pause, bound or cloudwatch")
 	out := flags.String("out", "", "directory for the results (default bench/results for a whole run, else none)")
 	gateway := flags.String("gateway", "bin/sluice", "the gateway's binary")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	parts := []string{partThroughput, partIdle, partPause, partBound}
+	parts := []string{partThroughput, partIdle, partPause, partBound, partCloudWatch}
 	if *only != "" {
 		if !slices.Contains(parts, *only) {
 			return fmt.Errorf("-only %s: it is one of %v", *only, parts)
@@ -86,7 +92,7 @@ func measure(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 
-	r := report{Machine: inspect(ctx), Quick: b.quick}
+	r := report{Machine: inspect(ctx), Quick: b.quick, only: *only}
 	for _, part := range parts {
 		if err := r.add(ctx, b, part); err != nil {
 			return fmt.Errorf("%s: %w", part, err)

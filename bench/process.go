@@ -22,12 +22,15 @@ const (
 	roleLoad  = "load"
 	roleHold  = "hold"
 	rolePush  = "push"
+	roleFake  = "fake"
+	rolePut   = "put"
 )
 
 // A process is a child: a server that is measured, or a client of one.
 type process struct {
 	cmd     *exec.Cmd
 	stdin   io.WriteCloser
+	orders  *json.Encoder // further ones, of roles that take any
 	answers *json.Decoder
 	log     journal // its standard error
 }
@@ -68,8 +71,9 @@ func (j *journal) address(message string) string {
 const stopping = 30 * time.Second
 
 // spawn starts a child. It is killed when ctx ends.
-func spawn(ctx context.Context, path string, args ...string) (*process, error) {
+func (b bench) spawn(ctx context.Context, path string, args ...string) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, path, args...)}
+	p.cmd.Env = b.env
 	p.cmd.WaitDelay = stopping
 	p.cmd.Stderr = &p.log
 	stdout, err := p.cmd.StdoutPipe()
@@ -80,6 +84,7 @@ func spawn(ctx context.Context, path string, args ...string) (*process, error) {
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
+	p.orders = json.NewEncoder(p.stdin)
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
@@ -92,7 +97,7 @@ func (b bench) role(ctx context.Context, name string, order any) (*process, erro
 	if err != nil {
 		return nil, err
 	}
-	return spawn(ctx, b.self, name, string(text))
+	return b.spawn(ctx, b.self, name, string(text))
 }
 
 // answer reads the child's next answer.
@@ -102,6 +107,15 @@ func (p *process) answer(v any) error {
 		return fmt.Errorf("%w: %w\n%s", err, p.cmd.Wait(), p.log.String())
 	}
 	return nil
+}
+
+// ask gives the child a further order and reads its answer.
+func (p *process) ask(order, answer any) error {
+	if err := p.orders.Encode(order); err != nil {
+		_ = p.cmd.Process.Kill() // it may be gone already
+		return fmt.Errorf("%w: %w\n%s", err, p.cmd.Wait(), p.log.String())
+	}
+	return p.answer(answer)
 }
 
 // pid is the child's.
@@ -129,6 +143,26 @@ func (p *process) wait(err error) error {
 
 // reply is a role's answer.
 func reply(v any) error { return json.NewEncoder(os.Stdout).Encode(v) }
+
+// obey carries out one order after the other, and answers each, until the role is let go.
+func obey[Order, Answer any](carryOut func(Order) (Answer, error)) error {
+	orders := json.NewDecoder(os.Stdin)
+	for {
+		var order Order
+		if err := orders.Decode(&order); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		answer, err := carryOut(order)
+		if err != nil {
+			return err
+		}
+		if err := reply(answer); err != nil {
+			return err
+		}
+	}
+}
 
 // dismissed returns once the role is let go.
 func dismissed() error {

@@ -19,6 +19,9 @@ type report struct {
 	Idle       []idleRow       `json:"idle,omitempty"`
 	Pause      *pauseResult    `json:"pause,omitempty"`
 	Bound      *boundResult    `json:"bound,omitempty"`
+	CloudWatch []putRow        `json:"cloudwatch,omitempty"`
+
+	only string // the part, where it is one alone
 }
 
 // add measures a part.
@@ -34,11 +37,13 @@ func (r *report) add(ctx context.Context, b bench, part string) (err error) {
 		if r.Bound, err = b.bound(ctx); err == nil {
 			err = r.Bound.err()
 		}
+	case partCloudWatch:
+		r.CloudWatch, err = b.puts(ctx)
 	}
 	return err
 }
 
-// write writes DIR/DATE-CLASS.md and .json.
+// write writes DIR/DATE-CLASS.md and .json. Those of one part alone are DATE-CLASS-PART, beside the whole run's.
 func (r *report) write(dir string) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
@@ -47,11 +52,20 @@ func (r *report) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	name := filepath.Join(dir, r.Machine.Date+"-"+r.Machine.class())
+	name := filepath.Join(dir, r.name())
 	if err := os.WriteFile(name+".md", []byte(r.markdown()), 0o640); err != nil {
 		return err
 	}
 	return os.WriteFile(name+".json", append(figures, '\n'), 0o640)
+}
+
+// name is what the report's files are called.
+func (r *report) name() string {
+	name := r.Machine.Date + "-" + r.Machine.class()
+	if r.only != "" {
+		name += "-" + r.only
+	}
+	return name
 }
 
 // markdown is the report for people.
@@ -68,6 +82,7 @@ func (r *report) markdown() string {
 	r.idleTable(&b)
 	r.pauseTable(&b)
 	r.boundTable(&b)
+	r.cloudWatchTables(&b)
 	return b.String()
 }
 
@@ -163,6 +178,11 @@ func (c *comparison) cells(format string, scale float64) []string {
 // verdict says whether a figure is within its goal.
 func verdict(what string, is, goal float64, unit string) string {
 	return fmt.Sprintf("%s: %.3g%s, goal at most %.3g: %s.", what, is, unit, goal, met(is <= goal))
+}
+
+// verdictAtLeast is the same of a figure that should be great.
+func verdictAtLeast(what string, is, goal float64, unit string) string {
+	return fmt.Sprintf("%s: %.3g%s, goal at least %.3g: %s.", what, is, unit, goal, met(is >= goal))
 }
 
 func met(ok bool) string {

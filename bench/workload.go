@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"strings"
 
 	"google.golang.org/grpc/encoding"
@@ -20,6 +21,10 @@ type workload struct {
 	Append      int   `json:"append"`      // records a message
 	Attributes  bool  `json:"attributes"`  // five of them
 	Records     int64 `json:"records"`     // in all
+
+	// Run, of runSize bytes, makes records that can be told apart: bodies begin with it and with the record's number in its
+	// stream, look like a web server's log, and are of the time at which they are sent.
+	Run string `json:"run,omitempty"`
 }
 
 // perStream is how many records each stream sends: whole appends, and at least one.
@@ -31,16 +36,23 @@ func (w workload) perStream() uint64 {
 // total is how many records are sent.
 func (w workload) total() int64 { return int64(w.perStream()) * int64(w.Streams) }
 
-const bodySize = 256
+const (
+	bodySize  = 256
+	firstTime = 1_790_000_000_000_000_000 // of the first record
+)
 
 // records are the records of one append, encoded as they lie in it.
 func (w workload) records() ([]byte, error) {
 	const alphabet = "the quick brown fox jumps over the lazy dog; "
 	body := strings.Repeat(alphabet, bodySize/len(alphabet)+1)[:bodySize]
+	random := rand.New(rand.NewPCG(1, 2))
 	var b []byte
 	for i := range w.Append {
+		if w.Run != "" {
+			body = numberedBody(w.Run, uint64(i), random)
+		}
 		r := &sluicev1.LogRecord{
-			TimeUnixNano:   1_790_000_000_000_000_000 + uint64(i)*1_000,
+			TimeUnixNano:   firstTime + uint64(i)*1_000,
 			SeverityNumber: sluicev1.SeverityNumber_SEVERITY_NUMBER_INFO,
 			Body:           text(body),
 		}
@@ -77,16 +89,16 @@ func text(s string) *sluicev1.AnyValue {
 // A frame is an append whose records are encoded already. Only its sequence is new.
 type frame struct {
 	first   uint64
-	records []byte
+	records mem.Buffer
 }
 
-// encode gives the StreamLogsRequest in two parts, the second of which is shared by all frames.
+// encode gives the StreamLogsRequest in two parts, of which the second is as it was given.
 func (f *frame) encode() mem.BufferSlice {
 	sequence := binary.AppendUvarint([]byte{1 << 3}, f.first)
 	head := protowire.AppendTag(make([]byte, 0, 24), 2, protowire.BytesType)
-	head = protowire.AppendVarint(head, uint64(len(sequence)+len(f.records)))
+	head = protowire.AppendVarint(head, uint64(len(sequence)+f.records.Len()))
 	head = append(head, sequence...)
-	return mem.BufferSlice{mem.SliceBuffer(head), mem.SliceBuffer(f.records)}
+	return mem.BufferSlice{mem.SliceBuffer(head), f.records}
 }
 
 // framing is a client's codec: frames go out without being copied, all else is protobuf's.

@@ -11,12 +11,12 @@ import (
 func TestFrameIsAnAppend(t *testing.T) {
 	t.Parallel()
 	for _, w := range []workload{{Append: 1}, {Append: 10, Attributes: true}, {Append: 1000}} {
-		records, err := w.records()
+		appends, err := w.template()
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, first := range []uint64{1, 127, 128, 1 << 40} {
-			f := &frame{first: first, records: records}
+			f := &frame{first: first, records: appends.at(first)}
 			var got sluicev1.StreamLogsRequest
 			if err := proto.Unmarshal(f.encode().Materialize(), &got); err != nil {
 				t.Fatalf("%+v at %d: %v", w, first, err)
