@@ -19,7 +19,7 @@ PLUGINS := bin/protoc-gen-go bin/protoc-gen-go-grpc
 
 .PHONY: help
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ The product
 
@@ -49,6 +49,10 @@ fuzz: ## Run every fuzz target for FUZZTIME
 .PHONY: bench
 bench: build ## Measure against the bare gRPC baseline of the same run
 	@go run ./bench $(ARGS)
+
+.PHONY: bench-cloudwatch
+bench-cloudwatch: build ## Measure the CloudWatch output against a loop through the plain SDK
+	@go run ./bench -only cloudwatch $(ARGS)
 
 .PHONY: load
 load: build bin/ghz ## Send 20,000 unary calls at a fresh gateway; all must be OK

@@ -51,13 +51,18 @@ type BatchRecord struct {
 }
 
 // All yields the batch's records in order with their index in the batch, which is what a [Partial] speaks of.
-func (b *Batch) All() iter.Seq2[int, BatchRecord] {
+func (b *Batch) All() iter.Seq2[int, BatchRecord] { return b.From(0) }
+
+// From is All without the records before first.
+func (b *Batch) From(first int) iter.Seq2[int, BatchRecord] {
 	return func(yield func(int, BatchRecord) bool) {
 		n := 0
 		for i := range b.Spans {
 			s, c := &b.Spans[i], b.chunks[i]
+			skip := min(max(first-n, 0), s.Records.Len())
+			n += skip
 			rest, at := c.Data, 0
-			for index := range s.Records.All() {
+			for index := range s.Records.Slice(skip, s.Records.Len()).All() {
 				var r Record
 				for ; at <= index; at++ {
 					r, rest = nextRecord(rest)

@@ -39,9 +39,12 @@ type Measurer interface {
 
 // BatchLimits bound a batch. A zero field means no bound, but for Linger, where it means not to wait.
 type BatchLimits struct {
-	MaxBytes   int           // wire bytes of the records, or as a Measurer counts
-	MaxRecords int           //
-	Linger     time.Duration // how long a batch that is not full may wait, from its oldest record's arrival
+	MaxBytes   int // wire bytes of the records, or as a Measurer counts
+	MaxRecords int //
+	// Bulk is for an output with one batch in flight at a time, as with the sync scheduler: a batch takes up to so many times
+	// MaxBytes and MaxRecords while that much waits, so that the output can prepare its next request while one is under way.
+	Bulk   int
+	Linger time.Duration // how long a batch that is not full may wait, from its oldest record's arrival
 }
 
 // A Kind is how an output's error is to be taken.

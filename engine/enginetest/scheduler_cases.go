@@ -87,10 +87,12 @@ var schedulerBatchCases = []schedulerCase{
 		b.pass(time.Second)
 		b.flows("a: 2[0:2]")
 	}},
-	{name: "a span is not split by count where that is too many bytes", run: func(b *schedulerBench) {
+	{name: "a span that does not fit is split by its average record", run: func(b *schedulerBench) {
 		b.add("a", 5, weighing(500))
 		b.add("a", 20, weighing(4000))
-		b.flows("a: 1[0:5]", "a: 2[0:5]", "a: 2[5:10]", "a: 2[10:15]", "a: 2[15:20]")
+		b.flows("a: 1[0:5] 2[0:2]", "a: 2[2:7]", "a: 2[7:12]", "a: 2[12:17]")
+		b.pass(time.Second)
+		b.flows("a: 2[17:20]")
 		b.rests()
 	}},
 	{name: "a span of too many bytes is split by its average record", run: func(b *schedulerBench) {

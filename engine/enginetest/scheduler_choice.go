@@ -131,12 +131,20 @@ func (m *schedulerModel) flew(t *rapid.T, b *engine.Batch, all []batchChoice) {
 // cut checks that a new batch is the first of what waits, and as much of it as fits.
 func (m *schedulerModel) cut(t *rapid.T, l *waitingLine, b *engine.Batch) {
 	arrived := oldestArrival(b.Spans)
+	maxRecords, maxBytes := orUnbounded(m.limits.MaxRecords), orUnbounded(m.limits.MaxBytes)
 	records, size, split := 0, 0, false
-	for _, s := range b.Spans {
+	for i, s := range b.Spans {
 		if len(l.spans) == 0 || split {
 			t.Fatalf("key %q: %s is more than what waits", b.Key, describeSpans(b.Spans))
 		}
 		head := l.spans[0]
+		want := fits(head, maxRecords-records, maxBytes-size)
+		if i == 0 {
+			want = max(want, 1)
+		}
+		if got := s.Records.Len(); got != want {
+			t.Fatalf("a batch of key %q takes %d records of %s, want %d", b.Key, got, describeSpans([]engine.Span{head}), want)
+		}
 		if n := s.Records.Len(); n > 0 && n < head.Records.Len() {
 			split = true
 			l.spans[0] = head.Split(n)
@@ -154,14 +162,19 @@ func (m *schedulerModel) cut(t *rapid.T, l *waitingLine, b *engine.Batch) {
 		t.Fatalf("a batch says %d records, %d bytes, arrived %v; it has %d, %d, %v",
 			b.Records, b.Bytes, b.Arrived, records, size, arrived)
 	}
-	maxRecords, maxBytes := orUnbounded(m.limits.MaxRecords), orUnbounded(m.limits.MaxBytes)
 	if records == 0 || records > maxRecords || size > maxBytes && records > 1 {
 		t.Fatalf("a batch has %d records of %d, %d bytes of %d", records, maxRecords, size, maxBytes)
 	}
-	if len(l.spans) == 0 || records == maxRecords || split && len(b.Spans) == 1 {
-		return
-	}
-	if split || size+l.spans[0].Bytes <= maxBytes && records+l.spans[0].Records.Len() <= maxRecords {
+	if len(l.spans) > 0 && !split && fits(l.spans[0], maxRecords-records, maxBytes-size) > 0 {
 		t.Fatalf("a batch of key %q has %d records and %d bytes, and more would fit", b.Key, records, size)
 	}
+}
+
+// fits is how many of the span's records go into so much room, where all are of its average size.
+func fits(s engine.Span, records, bytes int) int {
+	n := s.Records.Len()
+	if s.Bytes > bytes {
+		n = min(n, int(int64(bytes)*int64(n)/int64(s.Bytes)))
+	}
+	return min(n, records)
 }

@@ -103,8 +103,8 @@ func (l *lane) split(n int) engine.Span {
 }
 
 // fit is how many of the first spans go whole into a batch of so many records and bytes, and how many records of the span
-// after them go too. A span is cut where that fills the batch exactly by count. By bytes it would be a guess, so it is cut
-// only when it is too large to go whole into any batch; one record goes always.
+// after them go too. By bytes that is a guess where records differ in size; what an output finds to be too much it gives
+// back. One record goes always.
 func (l *lane) fit(records, bytes int) (whole, part int) {
 	for ; whole < l.spans.len(); whole++ {
 		span := &l.spans.at(whole).Span
@@ -112,13 +112,10 @@ func (l *lane) fit(records, bytes int) (whole, part int) {
 		if n > records || span.Bytes > bytes {
 			part = min(n, records)
 			if span.Bytes > bytes {
-				average := int(int64(bytes) * int64(n) / int64(span.Bytes))
-				switch {
-				case whole == 0:
-					part = max(min(part, average), 1)
-				case average < records:
-					part = 0
-				}
+				part = min(part, int(int64(bytes)*int64(n)/int64(span.Bytes)))
+			}
+			if whole == 0 {
+				part = max(part, 1)
 			}
 			if part == n { // a single record that is too large
 				return whole + 1, 0

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"math"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
@@ -98,7 +99,8 @@ func (s *Scheduler) takeOff(now time.Time, l *lane) *engine.Batch {
 	if c, _ := s.next(now, l); c.rest {
 		return s.popRest(l).Batch
 	}
-	whole, part := l.fit(s.records, s.bytes)
+	n := min(max(l.bytes/s.bytes, l.records/s.records, 1), s.bulk)
+	whole, part := l.fit(times(n, s.records), times(n, s.bytes))
 	spans := make([]engine.Span, 0, whole+min(part, 1))
 	for range whole {
 		spans = append(spans, s.pop(l))
@@ -108,6 +110,14 @@ func (s *Scheduler) takeOff(now time.Time, l *lane) *engine.Batch {
 		s.waiting++ // the tail of it stays
 	}
 	return engine.NewBatch(spans...)
+}
+
+// times is n times a bound, which may be none.
+func times(n, bound int) int {
+	if bound > math.MaxInt/n {
+		return math.MaxInt
+	}
+	return n * bound
 }
 
 // popRest takes the lane's first rest.

@@ -20,6 +20,7 @@ type Scheduler struct {
 	perKey  bool // at most one batch of a key flies, and what came back goes before what waits
 	records int  // of a batch, at most
 	bytes   int
+	bulk    int // full batches that fly as one while so much waits
 	linger  time.Duration
 	limit   Limit
 
@@ -38,7 +39,11 @@ type Scheduler struct {
 
 // NewSync keeps one batch in flight, and order per key. While a batch backs off other keys fly, its own waits; for an
 // output with a single key that is total order.
-func NewSync(limits engine.BatchLimits) *Scheduler { return NewKeyed(limits, Fixed(1)) }
+func NewSync(limits engine.BatchLimits) *Scheduler {
+	s := NewKeyed(limits, Fixed(1))
+	s.bulk = max(limits.Bulk, 1)
+	return s
+}
 
 // NewKeyed keeps at most one batch of a key in flight, and as many in all as the limit lets. It keeps order per key: a
 // key whose batch backs off waits alone.
@@ -53,6 +58,7 @@ func NewConcurrent(limits engine.BatchLimits, limit Limit) *Scheduler {
 	return &Scheduler{
 		records: bound(limits.MaxRecords),
 		bytes:   bound(limits.MaxBytes),
+		bulk:    1,
 		linger:  max(limits.Linger, 0),
 		limit:   limit,
 		lanes:   make(map[string]*lane),

@@ -49,7 +49,7 @@ func (o *Output) AppendKey(dst []byte, c *engine.Chunk, r engine.Record) []byte 
 
 // Batching implements [engine.Batcher]: what one PutLogEvents takes, one a second where little comes.
 func (o *Output) Batching() engine.BatchLimits {
-	return engine.BatchLimits{MaxBytes: o.limits.bytes, MaxRecords: o.limits.records, Linger: time.Second}
+	return engine.BatchLimits{MaxBytes: o.limits.bytes, MaxRecords: o.limits.records, Bulk: bulk, Linger: time.Second}
 }
 
 // Measure implements [engine.Measurer]: what the record counts for in PutLogEvents. It is exact for a string that is sent as
@@ -67,8 +67,9 @@ func (o *Output) Measure(c *engine.Chunk, r engine.Record) int {
 // jsonOverhead is about how many bytes a record takes more as a JSON object than on the wire.
 const jsonOverhead = 128
 
-// Write puts the longest part of the batch, from its beginning, that makes one request within all limits, and leaves the rest
-// for the next Write. A record over the limit of one event has a Write of its own, of several requests.
+// Write puts the longest part of the batch, from its beginning, that makes full requests within all limits, and at least one
+// request. What is left over waits to be filled up. A record over the limit of one event takes several requests. Each is
+// prepared while the one before it is under way.
 func (o *Output) Write(ctx context.Context, b *engine.Batch) error {
 	t, ok := parseKey(b.Key)
 	if !ok {
@@ -77,12 +78,25 @@ func (o *Output) Write(ctx context.Context, b *engine.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return engine.Retryable(err)
 	}
-	l := o.load(b, time.Now())
-	defer o.unload(l)
-	if err := o.deliver(ctx, t, l); err != nil {
-		return l.failed(err)
+	l, err := o.prepare(t, b, 0)
+	if err != nil {
+		return err
 	}
-	return l.answer(b.Records)
+	for left := b.Bytes; ; {
+		left -= l.bytes
+		ahead := o.ahead(t, b, l, left)
+		err := o.deliver(ctx, t, l)
+		next := ahead.wait()
+		if err != nil || next == nil {
+			answer := l.answer(b.Records, err)
+			o.unload(l)
+			o.unload(next)
+			return answer
+		}
+		next.follow(l)
+		o.unload(l)
+		l = next
+	}
 }
 
 // deliver puts the load's events. What AWS rejects is noted in the load.
@@ -90,10 +104,15 @@ func (o *Output) deliver(ctx context.Context, t target, l *load) error {
 	r := o.region(t.region)
 	for rest := l.events; len(rest) > 0; {
 		n := o.limits.fit(rest)
-		rejected, err := o.send(ctx, r, t, rest[:n])
+		if err := o.encode(t, l, rest[:n]); err != nil {
+			return err
+		}
+		rejected, err := o.send(ctx, r, t, l.payload)
 		if err != nil {
 			return err
 		}
+		o.free(l.payload)
+		l.payload = nil
 		l.rejectEvents(rest[:n], rejected)
 		rest = rest[n:]
 	}

@@ -28,6 +28,11 @@ func awsLimits() limits {
 // message is how long one message may be, in bytes.
 func (l *limits) message() int { return l.bytes - perEvent }
 
+// fill reports whether so many bytes and records are worth a request of their own: not when they would leave it mostly empty.
+func (l *limits) fill(bytes, records int) bool {
+	return records > 0 && (bytes >= l.bytes-l.bytes/8 || records >= l.records)
+}
+
 // fit is how many of the events, from the first on, make one request. A load is made to fit; the parts of one record, which
 // are of one time, may take several.
 func (l *limits) fit(events []event) int {

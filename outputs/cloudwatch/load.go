@@ -21,11 +21,14 @@ type event struct {
 // size is what AWS counts for the event.
 func (e *event) size() int { return len(e.text) + perEvent }
 
-// A load is what of a batch one Write delivers: its first records, up to where a limit is reached.
+// A load is what of a batch goes in one request, or in several where one record takes more than one: its records from one on,
+// up to where a limit is reached.
 type load struct {
 	events   []event // sorted by time, then by their place in the batch
-	rejected []rejection
-	next     int // the first record that is left for another Write
+	payload  *payload
+	rejected []rejection // of the loads before it, too
+	first    int         // record
+	next     int         // the first record that is left for another load
 
 	bytes          int   // of the events, as AWS counts
 	oldest, newest int64 // of the events, in milliseconds
@@ -33,12 +36,12 @@ type load struct {
 	block          *render.Block // of texts that were rendered; nil while there are none
 }
 
-// load gives as much of the batch as one request takes at that time.
-func (o *Output) load(b *engine.Batch, now time.Time) *load {
+// load gives as much of the batch, from its record first on, as one request takes at that time.
+func (o *Output) load(b *engine.Batch, first int, now time.Time) *load {
 	l := o.loads.Get().(*load)
-	l.sorted = true
+	l.sorted, l.first, l.next = true, first, first
 	low, high := now.Add(-o.limits.past).UnixMilli(), now.Add(o.limits.future).UnixMilli()
-	for i, r := range b.All() {
+	for i, r := range b.From(first) {
 		f := r.Fields()
 		e := event{at: millis(&f, r.Chunk), record: i}
 		switch {
@@ -56,10 +59,16 @@ func (o *Output) load(b *engine.Batch, now time.Time) *load {
 	return l.sort()
 }
 
-// unload puts a load by for the next Write.
+// unload puts a load by for another.
 func (o *Output) unload(l *load) {
+	if l == nil {
+		return
+	}
 	if l.block != nil {
 		l.block.Free()
+	}
+	if l.payload != nil {
+		o.free(l.payload)
 	}
 	clear(l.events) // they point into chunks
 	*l = load{events: l.events[:0], rejected: l.rejected[:0]}
@@ -110,7 +119,9 @@ func (o *Output) take(l *load, e event) bool {
 			return false
 		}
 		l.events = appendParts(l.events, e, o.limits.message())
-		l.bytes = o.limits.bytes + 1 // nothing goes along with it
+		for i := range l.events { // over the limit: nothing goes along with it
+			l.bytes += l.events[i].size()
+		}
 		return true
 	}
 	return l.add(e, &o.limits)

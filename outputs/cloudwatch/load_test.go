@@ -55,13 +55,13 @@ func TestLoadOfAnything(t *testing.T) {
 		d := draw(t, now)
 		for from := 0; from < len(d.records); {
 			b := batchOf(o, chunkOf(d.records[from:]...))
-			l := o.load(b, now)
+			l := o.load(b, 0, now)
 			checkLimits(t, o, l)
 			checkRecords(t, o, l, drawn{d.records[from:], d.texts[from:], d.at[from:]}, now)
 			if l.next == 0 {
 				t.Fatal("no progress")
 			}
-			checkAnswer(t, l.answer(b.Records), l, b.Records)
+			checkAnswer(t, l.answer(b.Records, nil), l, b.Records)
 			from += l.next
 			o.unload(l)
 		}

@@ -74,29 +74,32 @@ func bound(index *int32, none, n int) int {
 	return min(max(int(*index), 0), n)
 }
 
-// failed is what Write says after the load came to err. What is rejected is so whatever became of the rest.
-func (l *load) failed(err error) error {
-	if len(l.rejected) == 0 {
-		return err
-	}
-	return &engine.Partial{Rejected: l.ranges(), Err: err}
-}
+// follow takes over what was rejected before.
+func (l *load) follow(before *load) { l.rejected = append(before.rejected, l.rejected...) }
 
-// answer is what Write says of a batch of so many records whose load was delivered.
-func (l *load) answer(records int) error {
-	if len(l.rejected) == 0 && l.next == records {
+// answer is what Write says of a batch of so many records, all of whose loads up to this one were delivered; where err is not
+// nil, but for this one. What is rejected is so whatever became of the rest.
+func (l *load) answer(records int, err error) error {
+	delivered := l.next
+	if err != nil {
+		delivered = l.first
+	}
+	switch {
+	case err != nil && delivered == 0 && len(l.rejected) == 0:
+		return err
+	case err == nil && delivered == records && len(l.rejected) == 0:
 		return nil
 	}
-	p := &engine.Partial{Rejected: l.ranges()}
+	p := &engine.Partial{Rejected: l.ranges(), Err: err}
 	at := 0
 	for _, r := range p.Rejected {
-		if r.From > at {
-			p.Delivered = append(p.Delivered, engine.Range{From: at, To: r.From})
+		if to := min(r.From, delivered); to > at {
+			p.Delivered = append(p.Delivered, engine.Range{From: at, To: to})
 		}
 		at = r.To
 	}
-	if l.next > at {
-		p.Delivered = append(p.Delivered, engine.Range{From: at, To: l.next})
+	if delivered > at {
+		p.Delivered = append(p.Delivered, engine.Range{From: at, To: delivered})
 	}
 	return p
 }

@@ -22,14 +22,9 @@ const (
 	maxRenewals  = 1
 )
 
-// send puts the events in one request. What is missing is created, and what was refused for its credentials is tried once
+// send puts a payload. What is missing is created, and what was refused for its credentials is tried once
 // more with fresh ones, at once: neither is the batch's fault.
-func (o *Output) send(ctx context.Context, r *region, t target, events []event) (*types.RejectedLogEventsInfo, error) {
-	p, err := o.payload(t, events)
-	if err != nil {
-		return nil, engine.Retryable(err)
-	}
-	defer o.free(p)
+func (o *Output) send(ctx context.Context, r *region, t target, p *payload) (*types.RejectedLogEventsInfo, error) {
 	for creations, renewals := 0, 0; ; {
 		if err := r.bucket.take(ctx); err != nil {
 			return nil, engine.Retryable(fmt.Errorf("put to %s: %w", t, err))

@@ -104,7 +104,7 @@ func TestLimits(t *testing.T) {
 		{"one event", Options{}, texts(most), 1, 1, nil},
 		{"one event and one", Options{}, texts(most + "x"), 1, 2, nil},
 		{"one event and one, not split", Options{Oversize: OversizeDeadLetter}, texts("a", most+"x", "b"), 1, 1, map[int]string{1: "too_large"}},
-		{"oversize among others", Options{}, texts("a", most+"x", "b"), 3, 4, nil},
+		{"oversize among others", Options{}, texts("a", most+"x", "b"), 2, 4, nil},
 		{"empty", Options{}, texts("a", "", "b"), 1, 1, map[int]string{1: "empty_message"}},
 		{"only empty", Options{}, texts("", ""), 1, 0, map[int]string{0: "empty_message", 1: "empty_message"}},
 		{"span", Options{}, times(-day, 0), 1, 1, nil},
@@ -179,7 +179,7 @@ func TestTimes(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, x.want)
 		}
 	}
-	if got := o.load(batchOf(o, chunkOf(record(time.Time{}, "x"))), time.Now()).events[0].at; got < time.Now().Add(-time.Minute).UnixMilli() {
+	if got := o.load(batchOf(o, chunkOf(record(time.Time{}, "x"))), 0, time.Now()).events[0].at; got < time.Now().Add(-time.Minute).UnixMilli() {
 		t.Errorf("a record without a time is of %d", got)
 	}
 }
@@ -229,12 +229,12 @@ func TestInvalidTextIsCountedAsReplaced(t *testing.T) {
 	environment(t)
 	o := newOutput(t, Options{})
 	text := strings.Repeat("x", o.limits.message()-3) + "\xff"
-	l := o.load(batchOf(o, chunkOf(record(time.Now(), text))), time.Now())
+	l := o.load(batchOf(o, chunkOf(record(time.Now(), text))), 0, time.Now())
 	if len(l.events) != 1 || len(l.events[0].text) != o.limits.message() {
 		t.Errorf("%d events, the first of %d bytes", len(l.events), len(l.events[0].text))
 	}
 	o.unload(l)
-	if l = o.load(batchOf(o, chunkOf(record(time.Now(), "x"+text))), time.Now()); len(l.events) != 2 {
+	if l = o.load(batchOf(o, chunkOf(record(time.Now(), "x"+text))), 0, time.Now()); len(l.events) != 2 {
 		t.Errorf("%d events, want the two parts of one that is too large", len(l.events))
 	}
 }
@@ -263,7 +263,7 @@ func TestMeasure(t *testing.T) {
 	c := chunkOf(record(time.Now(), "héllo"), enginetest.OddRecords()["empty map"])
 	for format, slack := range map[string]int{FormatBody: 30, FormatJSON: 200} {
 		o := newOutput(t, Options{Format: format})
-		l := o.load(batchOf(o, c), time.Now())
+		l := o.load(batchOf(o, c), 0, time.Now())
 		for i, r := range c.Records() {
 			got, want := o.Measure(c, r), l.events[i].size()
 			if format == FormatBody && i == 0 && got != want || got < want-slack || got > want+slack {
