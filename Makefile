@@ -58,6 +58,10 @@ bench-cloudwatch: build ## Measure the CloudWatch output against a loop through 
 load: build bin/ghz ## Send 20,000 unary calls at a fresh gateway; all must be OK
 	@tools/load.sh
 
+.PHONY: soak
+soak: build ## Run gateways to CloudWatch under random faults: HOURS=n or MINUTES=n, PARALLEL=m at a time
+	@go run ./tools/soak $(if $(HOURS),-hours $(HOURS)) $(if $(MINUTES),-minutes $(MINUTES)) $(if $(PARALLEL),-parallel $(PARALLEL)) $(ARGS)
+
 ##@ Checks
 
 .PHONY: check
