@@ -17,12 +17,14 @@ func (in *intake) hasRoom() bool {
 }
 
 // reservation is the most that admitting an append can charge to the engine: the append's own slab, or the growth of the
-// chunk that is gathering, which doubles; and a chunk of its own around every record that is refused.
-func (in *intake) reservation(a *Append) int64 {
+// chunk that is gathering, which doubles; and a chunk of its own around every record that is refused. Each has the resource, of
+// so many bytes.
+func (in *intake) reservation(a *Append, resource int) int64 {
+	overhead := chunkOverhead + int64(resource)
 	if in.whole(a, len(a.Data)) && (a.First == 0 || a.First == in.next) {
-		return int64(cap(a.Slab.B)) + in.overhead()
+		return int64(cap(a.Slab.B)) + overhead
 	}
-	least := 1<<minSlabShift + in.overhead()
+	least := 1<<minSlabShift + overhead
 	most := 2*int64(cap(a.Slab.B)) + least*int64(1+len(a.Faults))
 	if in.gather != nil {
 		most += int64(cap(in.gather.slab.B))

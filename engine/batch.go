@@ -13,7 +13,7 @@ type Batch struct {
 	Records   int       // in all spans
 	Bytes     int       // of all records, as their spans have them: approximate after a split
 	Arrived   time.Time // of the oldest record
-	Attempt   int       // of this batch or of what it is the rest of; 1 for the first Write
+	Attempt   int       // of this batch, of what it is the rest of, or of what was dropped in its stead; 1 for the first Write
 	First     time.Time // of the first attempt; zero before it
 	NotBefore time.Time // when a retry is due; zero: at once
 

@@ -55,12 +55,12 @@ func (k *books) takeOff(now, deadline time.Time, b *Batch) {
 	k.stats.LastAttempt = now
 }
 
-func (k *books) touchDown(now time.Time, l *landing, result string) {
+func (k *books) touchDown(now time.Time, l *landing, v verdict) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.airborne, l.batch)
-	k.stats.Attempts[result]++
-	if l.err == nil {
+	k.stats.Attempts[v.result]++
+	if v.taken {
 		k.stats.LastSuccess, k.stats.LastError = now, ""
 		return
 	}

@@ -14,7 +14,7 @@ var ErrClosed = errors.New("closed")
 type Buffer interface {
 	// Append stores the chunks of one append, in order, without blocking and without calling back from inside: it runs
 	// under the stream's lock, which is what keeps order. It takes the caller's reference to each chunk over, also when it
-	// fails. It fails with ErrClosed alone, and for faults of the caller's: a buffer that cannot store them now, for its disk
+	// fails. It fails with ErrClosed, for faults of the caller's, and for nothing else: a buffer that cannot store them now, for its disk
 	// is full or its server away, keeps them charged until it can, and its meters pause the streams. safe is called once, later, from another goroutine or from
 	// within a Cursor's Done after all locks are released, when all of them are safe: losing this process would not lose
 	// them, or on memory every output that takes part is done with them. A chunk that no output needs is safe at once; for

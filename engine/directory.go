@@ -51,14 +51,15 @@ func (d *directory) find(e *Engine, o Open, unary bool) (*intake, *Error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if in := d.byName[name]; in != nil {
-		d.use(in, unary)
-		return in, nil
-	}
-	for len(d.byName) >= d.limits.Streams || d.resources.Load() > d.limits.Resources() {
+	// The stream itself may be forgotten here, which is as well: it is looked up afterwards.
+	for d.byName[name] == nil && len(d.byName) >= d.limits.Streams || len(o.Resource) > 0 && d.resources.Load() > d.limits.Resources() {
 		if !d.forgetOne() {
 			return nil, d.crowded()
 		}
+	}
+	if in := d.byName[name]; in != nil {
+		d.use(in, unary)
+		return in, nil
 	}
 	in := &intake{engine: e, name: name, tenant: d.tenant(o.Tenant), made: made && o.Epoch == 0, state: StateActive}
 	d.byName[name] = in
@@ -142,7 +143,7 @@ func (d *directory) forget(in *intake) {
 func (d *directory) drop(in *intake) (connected, dropped bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.session != nil || !in.atRest() || in.stream == nil {
+	if in.session != nil || !in.atRest() {
 		return in.session != nil, false
 	}
 	in.forgotten = true

@@ -80,6 +80,15 @@ func TestResourcesAreForgotten(t *testing.T) {
 		if st := r.Stats(); st.StreamState > 2*mib {
 			t.Errorf("%d bytes are kept of %d streams that have left", st.StreamState, st.Streams)
 		}
+		for i := range 1000 { // known by name, and with a resource now
+			r.open(engine.Open{StreamID: fmt.Sprint("later-", i)}).Close()
+		}
+		for i := range 1000 {
+			r.open(engine.Open{StreamID: fmt.Sprint("later-", i), Resource: resource}).Close()
+		}
+		if st := r.Stats(); st.StreamState > 3*mib {
+			t.Errorf("%d bytes are kept of %d streams that have left and come back", st.StreamState, st.Streams)
+		}
 		r.finish()
 	})
 }

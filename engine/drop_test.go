@@ -206,3 +206,33 @@ func TestDeadLettersAreNotForAnOutputThatDrops(t *testing.T) {
 		t.Errorf("dead letters for an output that drops: %v", err)
 	}
 }
+
+// An output that drops its oldest asks a destination that is down as seldom as any other does: dropping what backs off is no
+// way round the backoff.
+func TestDropOldestKeepsBackingOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &probe{key: byStream, answer: alwaysDown}
+		r := newRig(t, engine.Options{Limits: engine.Limits{Engine: 4 * mib}, Outputs: []engine.OutputOptions{tail(out, 128*kib)}})
+		const streams, seconds = 40, 600
+		var all []*engine.Session
+		for i := range streams {
+			all = append(all, r.open(engine.Open{StreamID: fmt.Sprint(i)}))
+		}
+		body := strings.Repeat("x", 3*kib)
+		for i := range uint64(seconds) {
+			for _, s := range all {
+				r.append(s, i+1, body)
+			}
+			time.Sleep(time.Second)
+		}
+		out.mu.Lock()
+		writes := out.writes
+		out.mu.Unlock()
+		// Each key is tried some six times until its waits, 15 s on average, are the longest that there are.
+		if most := streams * (6 + seconds/10); writes > most {
+			t.Errorf("%d writes in %d s to a destination that is down, want at most %d", writes, seconds, most)
+		}
+		out.will(nil)
+		r.finish()
+	})
+}

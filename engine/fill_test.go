@@ -115,3 +115,55 @@ func TestWhatWasNotTriedFillsTheNextBatch(t *testing.T) {
 		})
 	}
 }
+
+// An output that takes what fits, each time, is well.
+func TestTakingWhatFitsIsASuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &probe{}
+		out.will(func(_ context.Context, b *engine.Batch) error {
+			if b.Records == 1 {
+				return nil
+			}
+			return &engine.Partial{Delivered: []engine.Range{{From: 0, To: b.Records - 1}}}
+		})
+		r := newRig(t, engine.Options{Outputs: []engine.OutputOptions{keyed("out", out)}})
+		s := r.open(engine.Open{StreamID: "s"})
+		time.Sleep(time.Second)
+		r.append(s, 1, "a", "b", "c")
+		time.Sleep(time.Second)
+		if st := r.output("out"); st.LastSuccess.IsZero() || st.LastError != "" || st.Attempts["partial"] == 0 {
+			t.Errorf("last success %v, last error %q, attempts %v", st.LastSuccess, st.LastError, st.Attempts)
+		}
+		r.finish()
+	})
+}
+
+// What comes back untried after it was hurried does not linger anew.
+func TestWhatComesBackStaysUrgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &probe{}
+		out.will(func(_ context.Context, b *engine.Batch) error {
+			if b.Records == 1 {
+				return nil
+			}
+			return &engine.Partial{Delivered: []engine.Range{{From: 0, To: 1}}}
+		})
+		o := keyed("out", out)
+		o.Linger = time.Hour
+		o.Scheduler = lingering(o.Linger)
+		r := newRig(t, engine.Options{Outputs: []engine.OutputOptions{o}})
+		s := r.open(engine.Open{StreamID: "s"})
+		r.append(s, 1, "a", "b", "c")
+		time.Sleep(time.Second)
+		flush := r.records(4)
+		flush.Flush = true
+		if err := s.Append(t.Context(), flush); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if st := status(s); st.Acked != 3 {
+			t.Errorf("a second after the flush: %+v", st)
+		}
+		r.finish()
+	})
+}

@@ -17,7 +17,7 @@ func (d *delivery) land(now time.Time, l *landing) {
 	if d.draining { // there is only so much time
 		v.wait, v.cool = min(v.wait, drainBackoff), min(v.cool, drainBackoff)
 	}
-	d.books.touchDown(now, l, v.result)
+	d.books.touchDown(now, l, v)
 	d.report(now, l, v)
 	for _, r := range v.delivered {
 		d.finish(b.slice(r), "delivered", "")

@@ -3,7 +3,10 @@ package engine
 import "time"
 
 // effective is the stream's limit at this moment and what binds it. The caller holds the lock.
-func (in *intake) effective() (int64, Reason) {
+func (in *intake) effective() (int64, Reason) { return in.effectiveFor(in.outputs) }
+
+// effectiveFor is effective where the stream's records go to these outputs.
+func (in *intake) effectiveFor(outputs OutputSet) (int64, Reason) {
 	e := in.engine
 	h := headroom{
 		stream:     e.limits.Stream,
@@ -12,7 +15,7 @@ func (in *intake) effective() (int64, Reason) {
 		tenantUsed: in.tenant.Used(),
 		shareFree:  e.limits.Engine,
 	}
-	for i := range in.outputs.All() {
+	for i := range outputs.All() {
 		if d := e.outputs[i]; !d.DropOldest {
 			h.shareFree = min(h.shareFree, d.share.Free())
 			h.shareFull = h.shareFull || float64(d.share.Used()) >= engineCeiling*float64(d.share.Limit())
@@ -22,11 +25,14 @@ func (in *intake) effective() (int64, Reason) {
 }
 
 // judge compares what is held with the limit, and pauses or resumes. The caller holds the lock.
-func (in *intake) judge() {
+func (in *intake) judge() { in.judgeFor(in.outputs) }
+
+// judgeFor is judge where the stream's records go to these outputs.
+func (in *intake) judgeFor(outputs OutputSet) {
 	if in.state == StateDraining {
 		return
 	}
-	limit, reason := in.effective()
+	limit, reason := in.effectiveFor(outputs)
 	switch {
 	case in.state == StateActive && in.held >= limit:
 		in.pause(reason)

@@ -44,7 +44,7 @@ func (d *delivery) park(now time.Time, key string, v verdict, l *landing) *parki
 	case v.denied:
 	case p == nil:
 		return nil
-	case len(v.delivered)+len(v.rejected) > 0:
+	case len(v.delivered) > 0: // an output may refuse records for good without asking anybody
 		delete(d.parked, key)
 		d.engine.log.Info("key is let in again", "output", d.Name, "key", key, "parked_for", now.Sub(p.since))
 		return nil

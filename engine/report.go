@@ -16,11 +16,11 @@ func (d *delivery) report(now time.Time, l *landing, v verdict) {
 		o.Flew(Flight{Output: d.Name, Records: b.Records, Bytes: b.Bytes, Latency: l.latency, Result: v.result})
 	}
 	switch {
-	case l.err == nil && b.Attempt > 1 && now.Sub(d.toldSuccess) >= tellEvery:
+	case v.taken && b.Attempt > 1 && now.Sub(d.toldSuccess) >= tellEvery:
 		d.toldSuccess = now
 		d.engine.log.Info("flushed after retries", "output", d.Name, "key", b.Key, "records", b.Records,
 			"attempt", b.Attempt, "after", now.Sub(b.First).Round(time.Millisecond))
-	case l.err != nil && bits.OnesCount(uint(b.Attempt)) == 1 && now.Sub(d.toldFailure) >= tellEvery:
+	case !v.taken && bits.OnesCount(uint(b.Attempt)) == 1 && now.Sub(d.toldFailure) >= tellEvery:
 		d.toldFailure = now
 		d.engine.log.Warn("flush failed", "output", d.Name, "key", b.Key, "result", v.result, "records", b.Records,
 			"attempt", b.Attempt, "retry_in", max(v.wait, v.cool).Round(time.Millisecond), "err", l.err)

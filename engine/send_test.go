@@ -1,7 +1,10 @@
 package engine_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -170,5 +173,78 @@ func TestSendByTagHasNoEpochs(t *testing.T) {
 		if got := out.bodies(); len(got) != 3 {
 			t.Errorf("delivered %v", got)
 		}
+	})
+}
+
+// Calls that are refused leave nothing behind that would keep others out.
+func TestRefusedSendsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, out := oneOutput(t, engine.Limits{Engine: mib, Streams: 100})
+		out.will(alwaysDown)
+		full := r.open(engine.Open{StreamID: "full"})
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		for next := uint64(1); full.Append(ctx, r.records(next, strings.Repeat("x", 100*kib))) == nil; next++ {
+		}
+		refused := 0
+		for i := range 500 {
+			open := engine.Open{Tenant: "default", Tag: "test", StreamID: fmt.Sprint(i)}
+			_, err := r.Send(open, r.records(1, strings.Repeat("y", 300*kib)))
+			if err != nil {
+				refused++
+				wantError(t, err, engine.CodeResourceExhausted, "paused")
+			}
+		}
+		if refused == 0 {
+			t.Error("nothing was refused")
+		}
+		out.will(nil)
+		time.Sleep(time.Minute)
+		r.open(engine.Open{StreamID: "another"})
+		r.finish()
+	})
+}
+
+// The engine's ceiling holds for a call that is cut up, each piece of which is charged its resource.
+func TestSendReservesItsResource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, out := oneOutput(t, engine.Limits{Engine: 4 * mib})
+		out.will(alwaysDown)
+		open := engine.Open{Tenant: "default", Tag: "test", StreamID: "s", Resource: bytes.Repeat([]byte("\x10\x00"), 30*kib)}
+		r.append(r.open(engine.Open{StreamID: "other"}), 1, "x") // a meter that holds nothing takes anything
+		_, err := r.Send(open, cutUp(r, 200))
+		wantError(t, err, engine.CodeResourceExhausted, "paused")
+		if st := r.Stats(); st.Held > st.Ceiling {
+			t.Errorf("%d bytes held, over the ceiling of %d", st.Held, st.Ceiling)
+		}
+		out.will(nil)
+		r.finish()
+	})
+}
+
+// Where a call's records go decides whether it is let in, not where those of its stream went before.
+func TestSendIsJudgedByItsOwnOutputs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead, alive := &probe{answer: alwaysDown}, &probe{}
+		r := newRig(t, engine.Options{
+			Limits:  engine.Limits{Engine: 4 * mib, Stream: 3 * mib},
+			Outputs: []engine.OutputOptions{keyed("dead", dead), keyed("alive", alive)},
+			Routes:  []engine.Route{{Match: "dead", Outputs: []string{"dead"}}, {Match: "alive", Outputs: []string{"alive"}}},
+		})
+		send := func(tag string, epoch uint64, size int) error {
+			open := engine.Open{Tenant: "default", Tag: tag, StreamID: "s", Epoch: epoch}
+			_, err := r.Send(open, r.records(1, strings.Repeat("x", size)))
+			return err
+		}
+		if err := send("dead", 1, 700*kib); err != nil {
+			t.Fatal(err)
+		}
+		r.append(r.open(engine.Open{Tag: "dead"}), 1, strings.Repeat("x", 700*kib))
+		wantError(t, send("dead", 2, 1), engine.CodeResourceExhausted, "buffer_full")
+		if err := send("alive", 3, 1); err != nil {
+			t.Error(err)
+		}
+		dead.will(nil)
+		r.finish()
 	})
 }

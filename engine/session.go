@@ -104,7 +104,7 @@ func (s *Session) Append(ctx context.Context, a *Append) error {
 			in.engine.slabs.Put(a.Slab)
 			return in.engine.refuse(refusal)
 		}
-		reserved := in.reservation(a)
+		reserved := in.reservation(a, len(in.resource))
 		if in.hasRoom() && in.engine.meter.TryAdd(reserved, in.engine.ceiling) {
 			in.admit(a, reserved)
 			return nil
@@ -255,8 +255,8 @@ func (e *Engine) send(o Open, a *Append) (Status, *Error) {
 	if o.Epoch == 0 { // nor is what it calls its first
 		a.First = 0
 	}
-	in.judge()
-	reserved := in.reservation(a) + int64(len(o.Resource))
+	in.judgeFor(outputs)
+	reserved := in.reservation(a, max(len(o.Resource), len(in.resource)))
 	if in.state != StateActive || !e.meter.TryAdd(reserved, e.ceiling) {
 		return in.status(), &Error{
 			Code: CodeResourceExhausted, Reason: "PAUSED", RetryAfter: time.Second,

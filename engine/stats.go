@@ -49,7 +49,7 @@ type DoneLabel struct {
 	Reason string // empty for delivered
 }
 
-// A Tally counts records and their wire bytes.
+// A Tally counts records and their bytes: on the wire, or as the output's Measurer counts.
 type Tally struct{ Records, Bytes int64 }
 
 // Undelivered is what a stream still had to deliver to an output when the engine stopped.

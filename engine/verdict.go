@@ -27,6 +27,7 @@ type verdict struct {
 	rejected  []Rejected
 	rest      []Range       // to be tried again, each a batch of its own
 	back      []Range       // not tried yet
+	taken     bool          // what was tried was taken, or refused for good: the destination is well
 	fresh     bool          // the rest counts its attempts anew: it was cut, or some of its batch was taken
 	wait      time.Duration // before the rest is tried
 	cool      time.Duration // for the whole output
@@ -41,7 +42,7 @@ func (r Retry) judge(now time.Time, l *landing) verdict {
 	switch {
 	case l.err == nil:
 		b.renewSplits()
-		return verdict{result: "ok", delivered: []Range{{0, b.Records}}}
+		return verdict{result: "ok", taken: true, delivered: []Range{{0, b.Records}}}
 	case l.panicked:
 		return r.panicked(now, l)
 	case errors.As(l.err, &part):
@@ -81,7 +82,7 @@ func (r Retry) partial(now time.Time, l *landing, part *Partial) verdict {
 		v = r.failed(now, l, AsWriteError(l.err), rest...)
 	}
 	if progress {
-		v.result, v.fresh = "partial", true
+		v.result, v.fresh, v.taken = "partial", true, part.Err == nil
 		l.batch.renewSplits()
 	}
 	v.delivered, v.rejected = part.Delivered, append(v.rejected, part.Rejected...)

@@ -162,6 +162,7 @@ func (b *schedulerBench) done(batch *engine.Batch) { b.back(batch, engine.Result
 
 // fails says that the batch was not delivered and is due again after that time.
 func (b *schedulerBench) fails(batch *engine.Batch, after time.Duration) {
+	batch.Attempt++
 	batch.NotBefore = b.in(after)
 	b.back(batch, engine.Result{Rest: []*engine.Batch{batch}})
 }

@@ -321,6 +321,18 @@ var schedulerRemovalCases = []schedulerCase{
 		b.flows("a: 3[0:10]")
 		b.rests()
 	}},
+	{name: "a key of which nothing is left waits out the backoff of what was evicted", order: keepsOrder, run: func(b *schedulerBench) {
+		b.add("a", 10)
+		b.fails(b.flies("a: 1[0:10]"), time.Minute)
+		b.evicts("a: 1[0:10]")
+		b.rests()
+		b.add("a", 10)
+		b.waits(time.Minute)
+		b.pass(time.Minute)
+		if got := b.flies("a: 2[0:10]").Attempt; got != 1 { // the engine counts from what the scheduler gives
+			b.t.Errorf("attempt %d goes before, want the evicted one's, 1", got)
+		}
+	}},
 	{name: "a key waits out the backoff of what was evicted", order: keepsOrder, run: func(b *schedulerBench) {
 		b.add("a", 20)
 		b.fails(b.flies("a: 1[0:10]"), time.Minute)
@@ -349,13 +361,8 @@ var schedulerRemovalCases = []schedulerCase{
 	}},
 	{name: "drain ends the backoff of what was evicted", order: keepsOrder, run: func(b *schedulerBench) {
 		b.add("a", 12)
-		whole := b.flies("a: 1[0:10]")
-		head, tail := halve(whole)
-		tail.NotBefore = b.in(time.Minute)
-		b.back(whole, engine.Result{Rest: []*engine.Batch{head, tail}})
-		first := b.flies("a: 1[0:5]")
-		b.evicts("a: 1[5:10]")
-		b.done(first)
+		b.fails(b.flies("a: 1[0:10]"), time.Minute)
+		b.evicts("a: 1[0:10]")
 		b.waits(time.Minute)
 		b.Drain(b.now)
 		b.flows("a: 1[10:12]")

@@ -77,7 +77,7 @@ type waitingLine struct {
 	rests  []frozenRest
 	spans  []engine.Span // Urgent is set on all that need not linger
 	flying int
-	until  time.Time // the backoff of what was evicted, while anything is left of the key
+	until  time.Time // the backoff of what was evicted, as long as nothing came back without a rest
 }
 
 func (l *waitingLine) idle() bool { return l.flying == 0 && len(l.rests) == 0 && len(l.spans) == 0 }
@@ -114,7 +114,7 @@ func (m *schedulerModel) add(t *rapid.T) {
 	m.Add(m.now, s)
 
 	l := m.line(s.Key)
-	if l.idle() {
+	if l.idle() && !l.until.After(m.now) {
 		l.until = time.Time{}
 	}
 	l.spans = append(l.spans, s)
@@ -215,6 +215,9 @@ func (m *schedulerModel) done(t *rapid.T) {
 	}
 	l := m.line(b.Key)
 	l.flying--
+	if len(r.Rest) == 0 {
+		l.until = time.Time{}
+	}
 	rests := make([]frozenRest, len(r.Rest))
 	for i, rest := range r.Rest {
 		rests[i] = frozenRest{rest, slices.Clone(rest.Spans)}
@@ -387,7 +390,9 @@ func (m *schedulerModel) finish(t *rapid.T) {
 		case len(m.flights) > 0:
 			b, m.flights = m.flights[0], m.flights[1:]
 			m.end(t, b.Spans)
-			m.line(b.Key).flying--
+			l := m.line(b.Key)
+			l.flying--
+			l.until = time.Time{}
 			m.Done(m.now, b, engine.Result{})
 		case wait > 0:
 			m.now = m.now.Add(wait)

@@ -11,7 +11,8 @@ type lane struct {
 	key     string
 	rests   heap[*rest]
 	front   int64     // number of the first in the line of rests
-	until   time.Time // nothing flies before: a rest was evicted while it backed off
+	until   time.Time // nothing flies before: a rest was evicted while it backed off,
+	attempt int       // after so many attempts
 	spans   queue[waiting]
 	dips    queue[dip]
 	records int   // of spans
@@ -19,7 +20,7 @@ type lane struct {
 	urgent  int64 // spans up to this number do not linger
 	flying  int   // batches
 
-	ready, timed, oldest int // its place in each heap, from 1; 0: it is not there
+	ready, timed, resting, oldest int // its place in each heap, from 1; 0: it is not there
 }
 
 // waiting is a span that was never attempted.

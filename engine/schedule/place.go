@@ -66,6 +66,7 @@ func (s *Scheduler) due(l *lane) time.Time {
 
 // place puts the lane where it belongs after a change, and forgets it when there is nothing left of it.
 func (s *Scheduler) place(now time.Time, l *lane) {
+	s.resting.remove(l)
 	if l.spans.len() > 0 {
 		s.oldest.set(l.turn(), l)
 	} else {
@@ -75,8 +76,10 @@ func (s *Scheduler) place(now time.Time, l *lane) {
 	case !ok:
 		s.ready.remove(l)
 		s.timed.remove(l)
-		if l.idle() {
+		if l.idle() && !l.until.After(now) {
 			s.forget(l)
+		} else if l.idle() {
+			s.resting.set(turn{at: l.until}, l)
 		}
 	case c.due.After(now):
 		s.ready.remove(l)
@@ -87,10 +90,13 @@ func (s *Scheduler) place(now time.Time, l *lane) {
 	}
 }
 
-// ripen makes ready what time has made ready.
+// ripen makes ready what time has made ready, and forgets what it kept for its backoff alone.
 func (s *Scheduler) ripen(now time.Time) {
 	for s.timed.len() > 0 && !s.timed.turn().at.After(now) {
 		s.place(now, s.timed.first())
+	}
+	for s.resting.len() > 0 && !s.resting.turn().at.After(now) {
+		s.place(now, s.resting.first())
 	}
 }
 
@@ -106,10 +112,14 @@ func (s *Scheduler) takeOff(now time.Time, l *lane) *engine.Batch {
 		spans = append(spans, s.pop(l))
 	}
 	if part > 0 {
-		spans = append(spans, l.split(part))
+		head := l.split(part)
+		head.Urgent = head.Urgent || l.spans.first().number <= l.urgent
+		spans = append(spans, head)
 		s.waiting++ // the tail of it stays
 	}
-	return engine.NewBatch(spans...)
+	b := engine.NewBatch(spans...)
+	b.Attempt = l.attempt
+	return b
 }
 
 // times is n times a bound, which may be none.
@@ -130,6 +140,7 @@ func (s *Scheduler) popRest(l *lane) *rest {
 // pop takes the lane's first waiting span.
 func (s *Scheduler) pop(l *lane) engine.Span {
 	w := l.pop()
+	w.Urgent = w.Urgent || w.number <= l.urgent // also should it come back
 	if w.tie != nil {
 		s.ties.untie(w.tie)
 	}
@@ -162,7 +173,7 @@ func (s *Scheduler) lane(key string) *lane {
 
 func (s *Scheduler) forget(l *lane) {
 	delete(s.lanes, l.key)
-	l.until = time.Time{}
+	l.until, l.attempt = time.Time{}, 0
 	if len(s.spare) < maxSpareLanes && l.spans.cap() <= maxSpareSpans {
 		l.key = ""
 		s.spare = append(s.spare, l)

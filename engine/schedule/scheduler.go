@@ -14,7 +14,8 @@ var _ engine.Scheduler = (*Scheduler)(nil)
 
 // A Scheduler decides what flies next. What waits under one key stands in a lane; the lanes stand in three heaps: those
 // whose next batch may fly, those that time alone will make ready, and all with something that was never attempted. What
-// came back stands in one too, over all lanes, so that the oldest of either is found. Every operation costs O(log keys). A
+// came back stands in one too, over all lanes, so that the oldest of either is found. Adding, sending
+// and evicting cost O(log keys), and O(log of what came back). A
 // key with nothing waiting and nothing in flight is forgotten.
 type Scheduler struct {
 	perKey  bool // at most one batch of a key flies, and what came back goes before what waits
@@ -27,6 +28,7 @@ type Scheduler struct {
 	lanes   map[string]*lane
 	ready   heap[*lane] // by the age of what they would send
 	timed   heap[*lane] // by when they become ready
+	resting heap[*lane] // nothing left of them, by when what comes next may fly
 	oldest  heap[*lane] // by the age of what waits in them and was never attempted
 	rests   heap[*rest] // of all lanes, by age
 	ties    ties
@@ -65,6 +67,7 @@ func NewConcurrent(limits engine.BatchLimits, limit Limit) *Scheduler {
 		ties:    makeTies(),
 		ready:   heap[*lane]{slot: func(l *lane) *int { return &l.ready }},
 		timed:   heap[*lane]{slot: func(l *lane) *int { return &l.timed }},
+		resting: heap[*lane]{slot: func(l *lane) *int { return &l.resting }},
 		oldest:  heap[*lane]{slot: func(l *lane) *int { return &l.oldest }},
 		rests:   heap[*rest]{slot: func(r *rest) *int { return &r.age }},
 	}
@@ -80,6 +83,9 @@ func bound(n int) int {
 // Add implements [engine.Scheduler].
 func (s *Scheduler) Add(now time.Time, span engine.Span) {
 	l := s.lane(span.Key)
+	if l.idle() && !l.until.After(now) { // or time would have forgotten it
+		l.until, l.attempt = time.Time{}, 0
+	}
 	s.number++
 	l.push(s.enlist(l, span, s.number))
 	s.place(now, l)
@@ -152,6 +158,9 @@ func (s *Scheduler) Done(now time.Time, b *engine.Batch, r engine.Result) {
 	}
 	if r.Cool.After(s.cool) {
 		s.cool = r.Cool
+	}
+	if len(r.Rest) == 0 {
+		l.until, l.attempt = time.Time{}, 0
 	}
 	s.takeBack(l, r.Rest)
 	s.giveBack(l, r.Back)
@@ -252,8 +261,11 @@ func (s *Scheduler) Evict(now time.Time) []engine.Span {
 // would be tried without a pause for as long as there is something to evict.
 func (s *Scheduler) evictRest(now time.Time, r *rest) []engine.Span {
 	l := r.lane
-	if s.perKey && l.rests.first() == r && r.NotBefore.After(l.until) {
-		l.until = r.NotBefore
+	if s.perKey && l.rests.first() == r {
+		l.attempt = max(l.attempt, r.Attempt)
+		if r.NotBefore.After(l.until) {
+			l.until = r.NotBefore
+		}
 	}
 	l.rests.remove(r)
 	s.rests.remove(r)

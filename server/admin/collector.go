@@ -63,7 +63,7 @@ func newCollector(s Sources) *collector {
 		panics: desc("panics_total", "Panics in calls, each answered INTERNAL."),
 
 		done:           desc("done_records_total", "Records that an output is done with.", "output", "result", "reason"),
-		doneBytes:      desc("done_record_bytes_total", "Wire bytes of the records that an output is done with.", "output", "result", "reason"),
+		doneBytes:      desc("done_record_bytes_total", "Bytes of the records that an output is done with, as it measures them: on the wire, but for cloudwatch.", "output", "result", "reason"),
 		attempts:       desc("output_attempts_total", "Writes that returned, by result.", "output", "result"),
 		inFlight:       desc("output_in_flight", "Batches being written.", "output"),
 		inFlightLimit:  desc("output_in_flight_limit", "How many batches may be written at once.", "output"),

@@ -32,7 +32,7 @@ func NewMetrics(version string) *Metrics {
 		}, output),
 		bytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "sluice_output_batch_bytes",
-			Help:    "Wire bytes of the records in a batch, by attempt.",
+			Help:    "Bytes of the records in a batch, by attempt, as the output measures them: on the wire, but for cloudwatch.",
 			Buckets: prometheus.ExponentialBuckets(256, 4, 8), // 256 B to 4 MiB
 		}, output),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
