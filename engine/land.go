@@ -52,10 +52,10 @@ func (d *delivery) land(now time.Time, l *landing) {
 // rest makes the batches that are tried again. The whole batch is tried as it is; it is frozen.
 func rest(now time.Time, b *Batch, v verdict) []*Batch {
 	var rest []*Batch
-	for _, r := range v.rest {
+	for _, spans := range v.parts(b) {
 		part := b
-		if r.From != 0 || r.To != b.Records {
-			part = NewBatch(b.slice(r)...)
+		if len(v.rest) > 1 || v.rest[0] != (Range{0, b.Records}) {
+			part = NewBatch(spans...)
 			part.Attempt, part.First, part.flight = b.Attempt, b.First, b.flight
 		}
 		if v.fresh {
@@ -68,6 +68,18 @@ func rest(now time.Time, b *Batch, v verdict) []*Batch {
 		rest = append(rest, part)
 	}
 	return rest
+}
+
+// parts are the spans of each batch that is tried again: of each range, or, where they were only not tried yet, of all.
+func (v *verdict) parts(b *Batch) [][]Span {
+	parts := make([][]Span, len(v.rest))
+	for i, r := range v.rest {
+		parts[i] = b.slice(r)
+	}
+	if v.taken && len(parts) > 1 {
+		return [][]Span{slices.Concat(parts...)}
+	}
+	return parts
 }
 
 // finish tells the cursors that spans are done, and the books how.

@@ -1,10 +1,6 @@
 package cloudwatch
 
-import (
-	"time"
-
-	"github.com/sluicelog/sluice/engine"
-)
+import "github.com/sluicelog/sluice/engine"
 
 // bulk is how many full requests one Write carries under the sync scheduler, while so much waits. Between two of them no time
 // is lost but the network's, so that the more there are the busier is AWS; and the longer do others wait for their turn.
@@ -12,8 +8,8 @@ const bulk = 4
 
 // prepare loads and encodes the request that begins with the batch's record first.
 func (o *Output) prepare(t target, b *engine.Batch, first int) (*load, error) {
-	l := o.load(b, first, time.Now())
-	if err := o.encode(t, l, l.events[:o.limits.fit(l.events)]); err != nil {
+	l := o.load(b, first, o.region(t.region).clock.now())
+	if err := o.encode(t, l, l.request(l.events)); err != nil {
 		o.unload(l)
 		return nil, err
 	}
@@ -39,10 +35,10 @@ type preparation struct {
 }
 
 // ahead begins to prepare the load after l, if there is one that is worth a request of its own by the bytes that are left, as
-// the engine measures. The caller waits for it.
+// the engine measures, and that overtakes nothing. The caller waits for it.
 func (o *Output) ahead(t target, b *engine.Batch, l *load, left int) *preparation {
 	p := &preparation{}
-	if !o.limits.fill(left, b.Records-l.next) {
+	if len(l.passed) > 0 || !o.limits.fill(left, b.Records-l.next) {
 		return p
 	}
 	p.done = make(chan struct{})

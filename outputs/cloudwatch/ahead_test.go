@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/outputs/cloudwatch/cwfake"
@@ -75,6 +76,30 @@ func TestFailureAfterSomeRequests(t *testing.T) {
 	}
 	if want := []engine.Range{{From: 1, To: 2}, {From: 6, To: 7}}; !slices.Equal(rejected, want) {
 		t.Errorf("rejected %v, want %v", rejected, want)
+	}
+}
+
+// Where a record was passed over there is no further request: its producer's other records might overtake it.
+func TestNoRequestAfterOneThatPassedOver(t *testing.T) {
+	s, o := fake(t, cwfake.Options{}, Options{})
+	must(t, s.CreateStream(cwfake.Target{Region: testRegion, Group: testGroup, Stream: testStream}))
+	var d drawn
+	for i, text := range numbered(12) {
+		at, producer := time.Now(), "a"
+		if i == 1 || i == 6 {
+			producer = "b"
+		}
+		if i == 1 {
+			at = at.Add(-25 * time.Hour)
+		}
+		d = append(d, drawnRecord{record(at, text), text, at.UnixMilli(), producer})
+	}
+	p := partial(t, o.Write(t.Context(), d.batch(o)))
+	if want := []engine.Range{{From: 0, To: 1}, {From: 2, To: 5}}; !slices.Equal(p.Delivered, want) || len(p.Rejected) > 0 {
+		t.Errorf("delivered %v, want %v", p.Delivered, want)
+	}
+	if got := stored(s); len(got) != 4 || s.Stats().Puts != 1 {
+		t.Errorf("%d records are stored, of %d puts", len(got), s.Stats().Puts)
 	}
 }
 

@@ -72,10 +72,11 @@ func classOf(code string) (c class, known bool) {
 		return taken, true
 	case "OperationAbortedException", "ConflictException", "InvalidSequenceTokenException":
 		return conflict, true
-	case "InvalidParameterException", "ValidationException", "SerializationException":
+	case "InvalidParameterException", "ValidationException", "ValidationError", "SerializationException":
 		return permanent, true
 	case "InternalFailure", "InternalServerException", "InternalServerError", "ServiceUnavailable",
-		"ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException":
+		"ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException", "RequestAborted", "RequestAbortedException",
+		"IDPCommunicationError":
 		return transient, true
 	case "RequestEntityTooLargeException":
 		return oversize, true
@@ -83,8 +84,23 @@ func classOf(code string) (c class, known bool) {
 	return transient, false
 }
 
+// classOfStatus says what HTTP means by a status, where that is enough to know.
+func classOfStatus(status int) (c class, known bool) {
+	switch status {
+	case http.StatusTooManyRequests:
+		return throttled, true
+	case http.StatusRequestEntityTooLarge:
+		return oversize, true
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return denied, true
+	case http.StatusRequestTimeout:
+		return transient, true
+	}
+	return transient, status/100 == 5
+}
+
 // class goes by AWS's code, and by HTTP's where there is none that is known. Without AWS's request ID somebody on the way
-// answered, and knows nothing of what AWS would take.
+// answered, and knows nothing of what AWS would take. A record is given up for a code that speaks of records, and for no other.
 func (r *refusal) class() class {
 	if e, ok := errors.AsType[*loginError](r.err); ok {
 		return e.class()
@@ -92,53 +108,79 @@ func (r *refusal) class() class {
 	if c, known := classOf(r.code); known {
 		return c
 	}
-	switch r.status {
-	case http.StatusTooManyRequests:
-		return throttled
-	case http.StatusRequestEntityTooLarge:
-		return oversize
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
-		return denied
-	case http.StatusRequestTimeout:
-		return transient
+	if c, known := classOfStatus(r.status); known {
+		return c
 	}
-	if r.status/100 == 4 && r.request != "" {
-		return permanent
+	switch {
+	case isUnread(r.err):
+		return transient
+	case r.status/100 == 4 && r.request != "":
+		return denied
+	case r.status == 0 && isUnsendable(r.err):
+		return denied
 	}
 	return transient
 }
 
+// isUnread reports whether an answer was cut, came too late or cannot be understood, so that nobody knows what it said.
+func isUnread(err error) bool {
+	_, ok := errors.AsType[*smithy.DeserializationError](err)
+	return ok || isTimeout(err)
+}
+
+// isUnsendable reports whether the SDK could not even make a request, as of a region that cannot be: no network is to blame.
+func isUnsendable(err error) bool {
+	_, asked := errors.AsType[*smithy.OperationError](err)
+	_, sent := errors.AsType[*smithyhttp.RequestSendError](err)
+	return asked && !sent && !isTimeout(err)
+}
+
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
 // class tells a service that is not well from credentials that are not there, or are not good.
 func (e *loginError) class() class {
-	if asked, ok := errors.AsType[*smithy.OperationError](e.err); ok && asked.Service() == "ec2imds" {
-		return denied // the last of the chain: where there is no such service, there are no credentials
-	}
-	if errors.Is(e.err, context.DeadlineExceeded) || errors.Is(e.err, context.Canceled) {
-		return transient
-	}
-	if api, ok := errors.AsType[smithy.APIError](e.err); ok {
-		if c, _ := classOf(api.ErrorCode()); c == throttled || api.ErrorFault() == smithy.FaultServer {
+	if c, known := e.said(); known {
+		if c == throttled || c == transient {
 			return transient
 		}
 		return denied
 	}
-	if _, ok := errors.AsType[*smithyhttp.RequestSendError](e.err); ok {
+	if asked, ok := errors.AsType[*smithy.OperationError](e.err); ok && asked.Service() == "ec2imds" {
+		return denied // the last of the chain: where there is no such service, there are no credentials
+	}
+	if _, ok := errors.AsType[*smithyhttp.RequestSendError](e.err); ok || isUnread(e.err) {
 		return transient
 	}
 	return denied
 }
 
-// reason is the refusal's short code, of a bounded set.
+// said is what the service said that was asked for credentials.
+func (e *loginError) said() (c class, known bool) {
+	if api, ok := errors.AsType[smithy.APIError](e.err); ok {
+		if c, known := classOf(api.ErrorCode()); known {
+			return c, true
+		}
+		if api.ErrorFault() == smithy.FaultServer {
+			return transient, true
+		}
+	}
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](e.err); ok {
+		return classOfStatus(answer.HTTPStatusCode())
+	}
+	return transient, false
+}
+
+// reason is the short code of a refusal that is permanent.
 func (r *refusal) reason() string {
 	switch r.code {
 	case "InvalidParameterException":
 		return "invalid_parameter"
-	case "ValidationException":
-		return "validation"
 	case "SerializationException":
 		return "serialization"
 	}
-	return "http_" + strconv.Itoa(r.status)
+	return "validation"
 }
 
 // kind is what the engine is told of a refusal, along with what was done to whom.

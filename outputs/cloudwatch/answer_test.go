@@ -29,6 +29,22 @@ func TestAnswers(t *testing.T) {
 			_, _ = io.WriteString(w, "<html>no</html>")
 		}
 	}
+	empty := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("x-amzn-RequestId", "request-1")
+			w.WriteHeader(status)
+		}
+	}
+	torn := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("x-amzn-RequestId", "request-1")
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"__type":"Thrott`)
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}
 	for _, c := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -52,8 +68,20 @@ func TestAnswers(t *testing.T) {
 		{name: "403 page", answer: page(403, ""), kind: engine.KindDenied, says: "403 Forbidden"},
 		{name: "invalid parameter", answer: said(400, "InvalidParameterException"), kind: engine.KindPermanent, reason: "invalid_parameter"},
 		{name: "validation", answer: said(400, "ValidationException"), kind: engine.KindPermanent, reason: "validation"},
-		{name: "unknown code", answer: said(400, "NewException"), kind: engine.KindPermanent, reason: "http_400"},
-		{name: "400 of AWS", answer: page(400, "request-1"), kind: engine.KindPermanent, reason: "http_400"},
+		{name: "validation of a query", answer: said(400, "ValidationError"), kind: engine.KindPermanent, reason: "validation"},
+		{name: "serialization", answer: said(400, "SerializationException"), kind: engine.KindPermanent, reason: "serialization"},
+		{name: "unknown code", answer: said(400, "NewException"), kind: engine.KindDenied, says: "NewException"},
+		{name: "bad HTTP", answer: said(400, "MalformedHttpRequestException"), kind: engine.KindDenied},
+		{name: "no subscription", answer: said(403, "SubscriptionRequiredException"), kind: engine.KindDenied},
+		{name: "bad token", answer: said(400, "InvalidTokenException"), kind: engine.KindDenied},
+		{name: "aborted", answer: said(400, "RequestAbortedException"), kind: engine.KindRetryable},
+		{name: "400 of AWS without a word", answer: empty(400), kind: engine.KindDenied},
+		{name: "400 page with an ID", answer: page(400, "request-1"), kind: engine.KindRetryable},
+		{name: "400 that is cut", answer: torn(400), kind: engine.KindRetryable, says: "400 Bad Request"},
+		{name: "404 that is cut", answer: torn(404), kind: engine.KindRetryable},
+		{name: "403 that is cut", answer: torn(403), kind: engine.KindDenied},
+		{name: "413 that is cut", answer: torn(413), kind: engine.KindTooLarge, reason: "too_large"},
+		{name: "429 that is cut", answer: torn(429), kind: engine.KindThrottled},
 		{name: "400 of somebody", answer: page(400, ""), kind: engine.KindRetryable},
 		{name: "404 of somebody", answer: page(404, ""), kind: engine.KindRetryable},
 		{name: "302 of somebody", answer: page(302, ""), kind: engine.KindRetryable},
@@ -220,6 +248,34 @@ func TestSecretsAreNotTold(t *testing.T) {
 	}
 }
 
+// Nor does what was in a record, which AWS quotes.
+func TestValuesAreNotTold(t *testing.T) {
+	for _, x := range []struct{ said, want string }{
+		{"Value 'a log' at 'x' failed", "Value '[redacted]' at 'x' failed"},
+		{"2 errors: Value 'a ' at 'log' at 'x' failed; Value 'log' at 'y' failed", "2 errors: Value '[redacted]' at 'y' failed"},
+		{"Value 'a log\nof lines' at 'x' failed", "Value '[redacted]' at 'x' failed"},
+		{"Value 'a log is too long", "Value '[redacted]"},
+		{"Value at 'x' failed", "Value at 'x' failed"},
+	} {
+		o := handled(t, func(w http.ResponseWriter, _ *http.Request) { refuse(w, 400, "ValidationException", x.said) }, Options{})
+		err := o.Write(t.Context(), bodies(o, "one"))
+		if text := err.Error(); !strings.Contains(text, "Exception: "+x.want) || strings.Contains(text, "log") {
+			t.Errorf("%q is told as %q", x.said, text)
+		}
+	}
+}
+
+// What cannot even be asked for is nobody's fault on the way: somebody has to mend it.
+func TestUnsendable(t *testing.T) {
+	environment(t)
+	o := newOutput(t, Options{})
+	for _, region := range []string{"-", "a-", ""} {
+		b := bodies(o, "one")
+		b.Key = region + ":group:stream"
+		wantKind(t, o.Write(t.Context(), b), engine.KindDenied, "")
+	}
+}
+
 // What hangs, is slow or breaks ends in time and is tried again.
 func TestTimeouts(t *testing.T) {
 	environment(t)
@@ -233,6 +289,8 @@ func TestTimeouts(t *testing.T) {
 		"reset":        {cwfake.ResetBefore(), 0},
 		"reset after":  {cwfake.ResetAfter(), 0},
 		"truncated":    {cwfake.TruncatedBody(), 0},
+		"cut refusal":  {cwfake.Cut(cwfake.Throttle()), 0},
+		"slow refusal": {cwfake.Trickled(cwfake.Throttle(), 20*time.Second), 30 * time.Second},
 		"empty":        {cwfake.EmptyOK(), 0},
 		"bad gateway":  {cwfake.BadGateway(), 0},
 		"late, but so": {cwfake.Late(10 * time.Second), -1},

@@ -84,6 +84,13 @@ const (
 	maxTagValue = 256
 )
 
+// classes are those of groups that take what is put: not the one that AWS itself delivers to.
+func classes() []types.LogGroupClass {
+	return slices.DeleteFunc(types.LogGroupClass("").Values(), func(c types.LogGroupClass) bool {
+		return c == types.LogGroupClassDelivery
+	})
+}
+
 // checkCreate checks what groups are created with.
 func (o Options) checkCreate() error {
 	var errs []error
@@ -105,8 +112,8 @@ func (o Options) checkCreate() error {
 	if o.KMSKey != "" && !arn.IsARN(o.KMSKey) {
 		fault("kms_key: %q is not an ARN", o.KMSKey)
 	}
-	if classes := types.LogGroupClass("").Values(); o.Class != "" && !slices.Contains(classes, types.LogGroupClass(o.Class)) {
-		fault("class: %q is not one of %s", o.Class, classes)
+	if o.Class != "" && !slices.Contains(classes(), types.LogGroupClass(o.Class)) {
+		fault("class: %q is not one of %s", o.Class, classes())
 	}
 	if o.Create != CreateAll && (o.Retention != 0 || len(o.Tags) > 0 || o.KMSKey != "" || o.Class != "") {
 		fault("create: retention, tags, kms_key and class are for groups that are created")

@@ -103,18 +103,21 @@ func (o *Output) Write(ctx context.Context, b *engine.Batch) error {
 func (o *Output) deliver(ctx context.Context, t target, l *load) error {
 	r := o.region(t.region)
 	for rest := l.events; len(rest) > 0; {
-		n := o.limits.fit(rest)
-		if err := o.encode(t, l, rest[:n]); err != nil {
+		events, send := l.request(rest), o.send
+		if len(rest) < len(l.events) {
+			send = o.sendOn
+		}
+		if err := o.encode(t, l, events); err != nil {
 			return err
 		}
-		rejected, err := o.send(ctx, r, t, l.payload)
+		rejected, err := send(ctx, r, t, l.payload)
 		if err != nil {
 			return err
 		}
 		o.free(l.payload)
 		l.payload = nil
-		l.rejectEvents(rest[:n], rejected)
-		rest = rest[n:]
+		l.rejectEvents(events, rejected)
+		rest = rest[len(events):]
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (o *Output) shared(ctx context.Context, t target, key string, work func() e
 }
 
 func (o *Output) createStream(ctx context.Context, r *region, t target) *refusal {
-	return o.call(ctx, r.bucket.streams, func(ctx context.Context) (middleware.Metadata, error) {
+	return o.call(ctx, r.bucket.streams, conflicts, func(ctx context.Context) (middleware.Metadata, error) {
 		out, err := r.client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{
 			LogGroupName: &t.group, LogStreamName: &t.stream,
 		})
@@ -64,7 +64,7 @@ func (o *Output) createStream(ctx context.Context, r *region, t target) *refusal
 // createGroup makes the group. Only a group that we made is given our retention.
 func (o *Output) createGroup(ctx context.Context, r *region, t target) error {
 	existed := false
-	no := o.call(ctx, r.bucket.groups, func(ctx context.Context) (middleware.Metadata, error) {
+	no := o.call(ctx, r.bucket.groups, conflicts, func(ctx context.Context) (middleware.Metadata, error) {
 		in := &cloudwatchlogs.CreateLogGroupInput{
 			LogGroupName: &t.group, Tags: o.set.Tags, LogGroupClass: types.LogGroupClass(o.set.Class),
 		}
@@ -79,7 +79,12 @@ func (o *Output) createGroup(ctx context.Context, r *region, t target) error {
 		return out.ResultMetadata, nil
 	})
 	if no != nil {
-		return o.notCreated("create log group", t, no)
+		err := o.notCreated("create log group", t, no)
+		if o.set.Retention != 0 && no.class() == transient { // should it be there after all, it is not ours to the next who asks
+			o.set.Log.Warn("log group may have been created, and would get no retention", "region", t.region, "group", t.group,
+				"days", o.set.Retention, "err", err)
+		}
+		return err
 	}
 	if existed {
 		return nil
@@ -91,9 +96,15 @@ func (o *Output) createGroup(ctx context.Context, r *region, t target) error {
 	return nil
 }
 
+// retentionTimeout is how long the records of a new group wait for its retention, from when it has its turn.
+const retentionTimeout = 2 * time.Second
+
 // putRetention is no reason to keep records back where it fails: it is told, for somebody to do it by hand.
 func (o *Output) putRetention(ctx context.Context, r *region, t target) {
-	no := o.call(ctx, r.bucket.retentions, func(ctx context.Context) (middleware.Metadata, error) {
+	_ = r.bucket.retentions.Wait(ctx) // out of turn, where there is no time for that, it is tried all the same
+	ctx, cancel := context.WithTimeout(ctx, retentionTimeout)
+	defer cancel()
+	no := o.call(ctx, rate.NewLimiter(rate.Inf, 0), passes, func(ctx context.Context) (middleware.Metadata, error) {
 		out, err := r.client.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{
 			LogGroupName: &t.group, RetentionInDays: aws.Int32(int32(o.set.Retention)),
 		})
@@ -111,14 +122,21 @@ func (o *Output) putRetention(ctx context.Context, r *region, t target) {
 // maxConflicts is how often a call is made again that conflicts with another's.
 const maxConflicts = 4
 
-// call makes one call in its turn, again where it conflicts with somebody else's. What is there already is a success.
+func conflicts(c class) bool { return c == conflict }
+
+// passes reports whether somebody who waits a little may fare better.
+func passes(c class) bool { return c == conflict || c == throttled || c == transient }
+
+// call makes one call in its turn; again where again says so, and at once with fresh credentials where the old ones were
+// refused. What is there already is a success.
 func (o *Output) call(
-	ctx context.Context, turn *rate.Limiter, work func(ctx context.Context) (middleware.Metadata, error),
+	ctx context.Context, turn *rate.Limiter, again func(class) bool, work func(ctx context.Context) (middleware.Metadata, error),
 ) *refusal {
-	for tries := 1; ; tries++ {
+	for tries, renewals := 1, 0; ; {
 		if err := turn.Wait(ctx); err != nil {
 			return newRefusal(err)
 		}
+		used := o.login.current.Load()
 		err := o.attempt(ctx, work)
 		if err == nil {
 			return nil
@@ -127,12 +145,13 @@ func (o *Output) call(
 		switch c := no.class(); {
 		case c == taken:
 			return nil
-		case c != conflict || tries > maxConflicts:
+		case c == stale && renewals < maxRenewals && o.login.renew(ctx, used) == nil:
+			renewals++
+			continue
+		case !again(c) || tries > maxConflicts || pause(ctx, tries) != nil:
 			return no
 		}
-		if err := pause(ctx, tries); err != nil {
-			return newRefusal(err)
-		}
+		tries++
 	}
 }
 
@@ -158,15 +177,18 @@ func (o *Output) notCreated(what string, t target, no *refusal) error {
 	}
 }
 
-// pauseBase is the first of the pauses, each twice as long as the one before.
-const pauseBase = 50 * time.Millisecond
+// The pauses begin with the base; each is twice as long as the one before, up to the seventh.
+const (
+	pauseBase    = 50 * time.Millisecond
+	pauseDoubles = 6
+)
 
 // pause waits a little before what is tried for the n-th time again; not at all before the first time, 0.
 func pause(ctx context.Context, n int) error {
 	if n == 0 {
 		return nil
 	}
-	bound := pauseBase << n
+	bound := pauseBase << min(n, pauseDoubles)
 	timer := time.NewTimer(bound/2 + rand.N(bound/2))
 	defer timer.Stop()
 	select {

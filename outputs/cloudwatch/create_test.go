@@ -3,6 +3,7 @@ package cloudwatch
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -185,6 +186,99 @@ func TestCreationIsShared(t *testing.T) {
 	}
 	if len(o.creations.aloft) != 0 {
 		t.Errorf("%d creations are kept", len(o.creations.aloft))
+	}
+}
+
+// The last put that follows a creation is given the longest time.
+func TestCreatedAndThereAtLast(t *testing.T) {
+	environment(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, o := piped(t, cwfake.Options{Settle: 330 * time.Millisecond}, Options{})
+		must(t, o.Write(t.Context(), bodies(o, "one")))
+		if n := s.Stats().Count(cwfake.PutLogEvents); n != maxCreations+1 {
+			t.Errorf("%d puts", n)
+		}
+	})
+}
+
+// Credentials that have expired when something is to be created are renewed at once, as where something is put.
+func TestCreateWithExpiredCredentials(t *testing.T) {
+	for _, op := range []cwfake.Operation{cwfake.CreateLogStream, cwfake.CreateLogGroup, cwfake.PutRetentionPolicy} {
+		s, o := fake(t, cwfake.Options{}, Options{Retention: 7})
+		s.Queue(op, cwfake.Refuse(400, "ExpiredTokenException", "The security token included in the request is expired"))
+		must(t, o.Write(t.Context(), bodies(o, "one")))
+		if g, _ := s.Group(testRegion, testGroup); g.Retention != 7 {
+			t.Errorf("%s: retention %d", op, g.Retention)
+		}
+	}
+}
+
+// A retention that does not come about is waited for, a little, and tried again.
+func TestRetentionIsTriedAgain(t *testing.T) {
+	environment(t)
+	for name, x := range map[string]struct {
+		faults []cwfake.Fault
+		want   int
+		took   time.Duration // at most
+	}{
+		"throttled":   {[]cwfake.Fault{cwfake.Throttle(), cwfake.Unavailable()}, 7, time.Second},
+		"it hangs":    {[]cwfake.Fault{cwfake.HangBefore()}, 0, retentionTimeout},
+		"denied":      {[]cwfake.Fault{cwfake.Denied()}, 0, 0},
+		"many resets": {slices.Repeat([]cwfake.Fault{cwfake.ResetBefore()}, 9), 0, retentionTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, o := piped(t, cwfake.Options{}, Options{Retention: 7})
+				s.Queue(cwfake.PutRetentionPolicy, x.faults...)
+				start := time.Now()
+				must(t, o.Write(t.Context(), bodies(o, "one")))
+				if took := time.Since(start); took > x.took {
+					t.Errorf("it took %v, want %v at most", took, x.took)
+				}
+				if g, _ := s.Group(testRegion, testGroup); g.Retention != x.want {
+					t.Errorf("retention %d, want %d", g.Retention, x.want)
+				}
+			})
+		})
+	}
+}
+
+// However many groups are made at once, each waits for its turn and gets its retention.
+func TestManyGroupsGetTheirRetention(t *testing.T) {
+	environment(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, o := piped(t, cwfake.Options{}, Options{Group: "/apps/{stream}", Retention: 7})
+		var all sync.WaitGroup
+		for i := range 60 {
+			all.Go(func() {
+				c := chunkOf(record(time.Now(), "one"))
+				c.Stream = &engine.Stream{ID: fmt.Sprintf("s%d", i)}
+				if err := o.Write(t.Context(), batchOf(o, c)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		for i := range 60 {
+			if g, _ := s.Group(testRegion, fmt.Sprintf("/apps/s%d", i)); g.Retention != 7 {
+				t.Errorf("group %d: retention %d", i, g.Retention)
+			}
+		}
+	})
+}
+
+// Where nobody knows whether we made a group, somebody is told that it may lack its retention.
+func TestLostCreationIsTold(t *testing.T) {
+	for want, fault := range map[bool]cwfake.Fault{true: cwfake.ResetAfter(), false: cwfake.Denied()} {
+		var said strings.Builder
+		s, o := fake(t, cwfake.Options{}, Options{Retention: 7, Log: slog.New(slog.NewTextHandler(&said, nil))})
+		s.Queue(cwfake.CreateLogGroup, fault)
+		if err := o.Write(t.Context(), bodies(o, "one")); err == nil {
+			t.Errorf("%v: no error", fault)
+		}
+		if told := strings.Contains(said.String(), "may have been created"); told != want {
+			t.Errorf("%v: said %s", fault, said.String())
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package cloudwatch
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // perEvent is what AWS counts for an event besides its message, in bytes
 // (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html, as all that follows).
@@ -28,19 +31,15 @@ func awsLimits() limits {
 // message is how long one message may be, in bytes.
 func (l *limits) message() int { return l.bytes - perEvent }
 
+// window is from when to when an event may be, at that time, in milliseconds since the Unix epoch; at the zero Time any.
+func (l *limits) window(now time.Time) (low, high int64) {
+	if now.IsZero() {
+		return math.MinInt64, math.MaxInt64
+	}
+	return now.Add(-l.past).UnixMilli(), now.Add(l.future).UnixMilli()
+}
+
 // fill reports whether so many bytes and records are worth a request of their own: not when they would leave it mostly empty.
 func (l *limits) fill(bytes, records int) bool {
 	return records > 0 && (bytes >= l.bytes-l.bytes/8 || records >= l.records)
-}
-
-// fit is how many of the events, from the first on, make one request. A load is made to fit; the parts of one record, which
-// are of one time, may take several.
-func (l *limits) fit(events []event) int {
-	size := 0
-	for n := range events {
-		if size += events[n].size(); size > l.bytes || n == l.records {
-			return n
-		}
-	}
-	return len(events)
 }

@@ -22,13 +22,16 @@ type event struct {
 func (e *event) size() int { return len(e.text) + perEvent }
 
 // A load is what of a batch goes in one request, or in several where one record takes more than one: its records from one on,
-// up to where a limit is reached.
+// up to where a limit is reached, without those that are passed over.
 type load struct {
 	events   []event // sorted by time, then by their place in the batch
+	parts    bool    // they are those of one record
 	payload  *payload
 	rejected []rejection // of the loads before it, too
 	first    int         // record
 	next     int         // the first record that is left for another load
+	passed   []int       // records before next that are left, too: they are too far in time from those that go
+	behind   map[producer]bool
 
 	bytes          int   // of the events, as AWS counts
 	oldest, newest int64 // of the events, in milliseconds
@@ -36,11 +39,18 @@ type load struct {
 	block          *render.Block // of texts that were rendered; nil while there are none
 }
 
-// load gives as much of the batch, from its record first on, as one request takes at that time.
+// A producer is whose records keep their order. One that passed a record over is behind: all that come after it are.
+type producer struct{ tenant, stream string }
+
+// maxPassed is how many records one load passes over at most. There are as many only where producers are a day apart.
+const maxPassed = 1000
+
+// load gives as much of the batch, from its record first on, as one request takes at that time, by AWS's clock. Where the time
+// is not known, which is the zero Time, it is for AWS to say what is too old and what is too new.
 func (o *Output) load(b *engine.Batch, first int, now time.Time) *load {
 	l := o.loads.Get().(*load)
 	l.sorted, l.first, l.next = true, first, first
-	low, high := now.Add(-o.limits.past).UnixMilli(), now.Add(o.limits.future).UnixMilli()
+	low, high := o.limits.window(now)
 	for i, r := range b.From(first) {
 		f := r.Fields()
 		e := event{at: millis(&f, r.Chunk), record: i}
@@ -49,6 +59,10 @@ func (o *Output) load(b *engine.Batch, first int, now time.Time) *load {
 			l.reject(i, tooOld)
 		case e.at > high:
 			l.reject(i, tooNew)
+		case l.leaves(r.Chunk.Stream) || l.apart(e.at, &o.limits):
+			if !l.pass(i, r.Chunk.Stream) {
+				return l.sort()
+			}
 		default:
 			if e.text = o.text(l, &r, &f); !o.take(l, e) {
 				return l.sort()
@@ -57,6 +71,29 @@ func (o *Output) load(b *engine.Batch, first int, now time.Time) *load {
 		l.next = i + 1
 	}
 	return l.sort()
+}
+
+// apart reports whether an event of that time would stretch the load over more than AWS takes.
+func (l *load) apart(at int64, most *limits) bool {
+	return len(l.events) > 0 && max(l.newest, at)-min(l.oldest, at) > most.span.Milliseconds()
+}
+
+// leaves reports whether a record of the stream was passed over.
+func (l *load) leaves(s *engine.Stream) bool {
+	return len(l.passed) > 0 && l.behind[producer{s.Tenant, s.ID}]
+}
+
+// pass passes a record over, or says that it were too many.
+func (l *load) pass(record int, s *engine.Stream) bool {
+	if l.parts || len(l.passed) == maxPassed {
+		return false
+	}
+	if l.behind == nil {
+		l.behind = map[producer]bool{}
+	}
+	l.behind[producer{s.Tenant, s.ID}] = true
+	l.passed = append(l.passed, record)
+	return true
 }
 
 // unload puts a load by for another.
@@ -71,7 +108,7 @@ func (o *Output) unload(l *load) {
 		o.free(l.payload)
 	}
 	clear(l.events) // they point into chunks
-	*l = load{events: l.events[:0], rejected: l.rejected[:0]}
+	*l = load{events: l.events[:0], rejected: l.rejected[:0], passed: l.passed[:0]}
 	o.loads.Put(l)
 }
 
@@ -118,7 +155,7 @@ func (o *Output) take(l *load, e event) bool {
 		if len(l.events) > 0 {
 			return false
 		}
-		l.events = appendParts(l.events, e, o.limits.message())
+		l.events, l.parts = appendParts(l.events, e, o.limits.message()), true
 		for i := range l.events { // over the limit: nothing goes along with it
 			l.bytes += l.events[i].size()
 		}
@@ -127,20 +164,28 @@ func (o *Output) take(l *load, e event) bool {
 	return l.add(e, &o.limits)
 }
 
-// add adds an event where all limits are kept with it.
+// add adds an event that is not apart, where all other limits are kept with it.
 func (l *load) add(e event, most *limits) bool {
+	if l.bytes+e.size() > most.bytes || len(l.events) == most.records {
+		return false
+	}
 	if len(l.events) == 0 {
 		l.oldest, l.newest = e.at, e.at
 	}
-	oldest, newest := min(l.oldest, e.at), max(l.newest, e.at)
-	if l.bytes+e.size() > most.bytes || len(l.events) == most.records || newest-oldest > most.span.Milliseconds() {
-		return false
-	}
-	l.sorted = l.sorted && e.at == newest
-	l.oldest, l.newest = oldest, newest
+	l.oldest, l.newest = min(l.oldest, e.at), max(l.newest, e.at)
+	l.sorted = l.sorted && e.at == l.newest
 	l.bytes += e.size()
 	l.events = append(l.events, e)
 	return true
+}
+
+// request is which of the events, from the first on, make one request: all, but of parts one alone. Of these no two would fit, as all but the
+// last one are full.
+func (l *load) request(events []event) []event {
+	if l.parts {
+		return events[:1]
+	}
+	return events
 }
 
 // sort brings the events in the order that AWS wants. Those of one time stay as they came.

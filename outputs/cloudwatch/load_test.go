@@ -12,10 +12,24 @@ import (
 )
 
 // drawn are records whose limits are close by, so that each of them binds now and then.
-type drawn struct {
-	records [][]byte
-	texts   []string
-	at      []int64
+type drawn []drawnRecord
+
+type drawnRecord struct {
+	wire     []byte
+	text     string
+	at       int64
+	producer string
+}
+
+// batch has each record in a chunk of its own.
+func (d drawn) batch(o *Output) *engine.Batch {
+	var cs []*engine.Chunk
+	for _, r := range d {
+		c := chunkOf(r.wire)
+		c.Stream = &engine.Stream{Tenant: "default", Tag: "shop", ID: r.producer}
+		cs = append(cs, c)
+	}
+	return batchOf(o, cs...)
 }
 
 func draw(t *rapid.T, now time.Time) (d drawn) {
@@ -30,9 +44,7 @@ func draw(t *rapid.T, now time.Time) (d drawn) {
 			offset = 0
 		}
 		at := now.Add(offset)
-		d.records = append(d.records, record(at, text))
-		d.texts = append(d.texts, text)
-		d.at = append(d.at, at.UnixMilli())
+		d = append(d, drawnRecord{record(at, text), text, at.UnixMilli(), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "producer")})
 	}
 	return d
 }
@@ -52,17 +64,21 @@ func TestLoadOfAnything(t *testing.T) {
 		if rapid.Bool().Draw(t, "dead letters") {
 			o = whole
 		}
-		d := draw(t, now)
-		for from := 0; from < len(d.records); {
-			b := batchOf(o, chunkOf(d.records[from:]...))
+		for d := draw(t, now); len(d) > 0; {
+			b := d.batch(o)
 			l := o.load(b, 0, now)
 			checkLimits(t, o, l)
-			checkRecords(t, o, l, drawn{d.records[from:], d.texts[from:], d.at[from:]}, now)
-			if l.next == 0 {
+			checkRecords(t, o, l, d, now)
+			checkPassed(t, o, l, d)
+			if l.next == len(l.passed) {
 				t.Fatal("no progress")
 			}
 			checkAnswer(t, l.answer(b.Records, nil), l, b.Records)
-			from += l.next
+			var left drawn
+			for _, i := range l.passed {
+				left = append(left, d[i])
+			}
+			d = append(left, d[l.next:]...)
 			o.unload(l)
 		}
 	})
@@ -71,7 +87,7 @@ func TestLoadOfAnything(t *testing.T) {
 func checkLimits(t *rapid.T, o *Output, l *load) {
 	puts := 0
 	for rest := l.events; len(rest) > 0; puts++ {
-		n := o.limits.fit(rest)
+		n := len(l.request(rest))
 		if n == 0 || n > o.limits.records {
 			t.Fatalf("%d events in a request", n)
 		}
@@ -102,31 +118,36 @@ func checkRecords(t *rapid.T, o *Output, l *load, d drawn, now time.Time) {
 	var order []int
 	for _, e := range l.events {
 		text := string(e.text)
-		if len(d.texts[e.record]) > o.limits.message() {
+		if len(d[e.record].text) > o.limits.message() {
 			_, text, _ = strings.Cut(text, "] ")
 		}
 		texts[e.record] += text
-		if e.at != d.at[e.record] {
-			t.Fatalf("record %d is of %d, and sent as of %d", e.record, d.at[e.record], e.at)
+		if e.at != d[e.record].at {
+			t.Fatalf("record %d is of %d, and sent as of %d", e.record, d[e.record].at, e.at)
 		}
 		if len(order) == 0 || order[len(order)-1] != e.record {
 			order = append(order, e.record)
 		}
 	}
 	if !slices.IsSortedFunc(order, func(a, b int) int {
-		if d.at[a] != d.at[b] {
-			return int(d.at[a] - d.at[b])
+		if d[a].at != d[b].at {
+			return int(d[a].at - d[b].at)
 		}
 		return a - b
 	}) {
 		t.Fatalf("records go in the order %v", order)
 	}
-	for i, text := range d.texts[:l.next] {
-		want := ""
+	for i, r := range d[:l.next] {
+		text, want := r.text, ""
 		switch {
-		case d.at[i] < now.Add(-o.limits.past).UnixMilli():
+		case slices.Contains(l.passed, i):
+			if _, sent := texts[i]; sent || rejected[i] != "" {
+				t.Fatalf("record %d is passed over, and sent or rejected", i)
+			}
+			continue
+		case r.at < now.Add(-o.limits.past).UnixMilli():
 			want = "too_old"
-		case d.at[i] > now.Add(o.limits.future).UnixMilli():
+		case r.at > now.Add(o.limits.future).UnixMilli():
 			want = "too_new"
 		case text == "":
 			want = "empty_message"
@@ -140,15 +161,35 @@ func checkRecords(t *rapid.T, o *Output, l *load, d drawn, now time.Time) {
 			t.Fatalf("record %d, %q, is sent as %q", i, text, got)
 		}
 	}
-	if len(order)+len(rejected) != l.next {
-		t.Fatalf("%d records sent, %d rejected, of %d", len(order), len(rejected), l.next)
+	if len(order)+len(rejected)+len(l.passed) != l.next {
+		t.Fatalf("%d records sent, %d rejected, %d passed over, of %d", len(order), len(rejected), len(l.passed), l.next)
 	}
 }
 
-// checkAnswer checks that the answer names every record up to next once, and none after it.
+// checkPassed checks that no record overtakes an earlier one of its producer, and that none is passed over without need.
+func checkPassed(t *rapid.T, o *Output, l *load, d drawn) {
+	behind := map[string]bool{}
+	for _, i := range l.passed {
+		apart := false
+		for _, e := range l.events {
+			apart = apart || max(d[i].at-e.at, e.at-d[i].at) > o.limits.span.Milliseconds()
+		}
+		if !apart && !behind[d[i].producer] {
+			t.Fatalf("record %d is passed over", i)
+		}
+		behind[d[i].producer] = true
+		for _, e := range l.events {
+			if e.record > i && d[e.record].producer == d[i].producer {
+				t.Fatalf("record %d overtakes %d", e.record, i)
+			}
+		}
+	}
+}
+
+// checkAnswer checks that the answer names every record up to next once but for those that were passed over, and none after it.
 func checkAnswer(t *rapid.T, err error, l *load, records int) {
 	if err == nil {
-		if l.next != records || len(l.rejected) > 0 {
+		if l.next != records || len(l.rejected)+len(l.passed) > 0 {
 			t.Fatal("all is said to be delivered")
 		}
 		return
@@ -170,8 +211,35 @@ func checkAnswer(t *rapid.T, err error, l *load, records int) {
 		mark(r.Range)
 	}
 	for i, n := range told {
-		if want := i < l.next; n > 1 || (n == 1) != want {
+		if want := i < l.next && !slices.Contains(l.passed, i); n > 1 || (n == 1) != want {
 			t.Fatalf("record %d of %d, next %d, is named %d times: %+v", i, records, l.next, n, p)
 		}
+	}
+}
+
+// Producers a day apart in one log stream do not mean one record a request.
+func TestProducersADayApart(t *testing.T) {
+	environment(t)
+	o := newOutput(t, Options{})
+	now := time.Now()
+	var d drawn
+	for i := range 2 * (maxPassed + 10) {
+		at, producer := now, "a"
+		if i%2 == 1 {
+			at, producer = now.Add(-25*time.Hour), "b"
+		}
+		d = append(d, drawnRecord{record(at, "x"), "x", at.UnixMilli(), producer})
+	}
+	d[4].producer = "b" // it comes after one that is passed over
+	l := o.load(d.batch(o), 0, now)
+	if len(l.passed) != maxPassed || len(l.events) != maxPassed-1 || l.next != 2*maxPassed-1 {
+		t.Errorf("%d events, %d passed over, next %d", len(l.events), len(l.passed), l.next)
+	}
+	if l.passed[0] != 1 || l.passed[1] != 3 || l.passed[2] != 4 || l.passed[3] != 5 {
+		t.Errorf("passed over: %v", l.passed[:4])
+	}
+	o.unload(l)
+	if l = o.load(bodies(o, "one"), 0, now); len(l.passed) > 0 || len(l.behind) > 0 {
+		t.Error("a load that is used again is not empty")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,19 +31,23 @@ type login struct {
 	load    func(ctx context.Context) (aws.Config, error)
 	current atomic.Pointer[identity]
 	secrets [2]atomic.Pointer[aws.Credentials] // last given out, and those that a role was asked for with: not to be told
+	private []string                           // what else is not to be told
 }
 
 // An identity is the configuration, with its credentials, that is in use.
-type identity struct{ aws.Config }
+type identity struct {
+	aws.Config
+	renewed time.Time // when it took the place of another; zero: it is the first
+}
 
 func newLogin(ctx context.Context, o Options) (*login, error) {
-	l := &login{account: o.account()}
+	l := &login{account: o.account(), private: []string{o.AssumeRole.ExternalID, os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN")}}
 	l.load = func(ctx context.Context) (aws.Config, error) { return l.loadConfig(ctx, o) }
 	loaded, err := l.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l.current.Store(&identity{loaded})
+	l.current.Store(&identity{Config: loaded})
 	return l, nil
 }
 
@@ -74,36 +79,68 @@ func (w watched) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c, nil
 }
 
-// renew reads the configuration anew, unless somebody did so since the identity was in use.
+// renewEvery is how long an identity lasts at least: a target that refuses every one must not have new credentials asked for
+// again and again, for all the others.
+const renewEvery = 10 * time.Second
+
+var errJustRenewed = errors.New("credentials were read anew a moment ago")
+
+// renew reads the configuration anew, unless somebody did so since the identity was in use. It fails where that was a moment
+// ago: these are no better.
 func (l *login) renew(ctx context.Context, used *identity) error {
 	if l.current.Load() != used {
 		return nil
+	}
+	if time.Since(used.renewed) < renewEvery {
+		return errJustRenewed
 	}
 	fresh, err := l.load(ctx)
 	if err != nil {
 		return err
 	}
-	l.current.CompareAndSwap(used, &identity{fresh})
+	l.current.CompareAndSwap(used, &identity{fresh, time.Now()})
 	return nil
 }
 
-// redact takes out of a text what AWS, or whoever answered for it, must not have repeated.
+const redacted = "[redacted]"
+
+// redact takes out of a text what AWS, or whoever answered for it, must not have repeated: secrets, and values that were sent.
 func (l *login) redact(text string) string {
+	private := l.private
 	for i := range l.secrets {
-		s := l.secrets[i].Load()
-		if s == nil {
-			continue
-		}
-		for _, secret := range []string{s.SessionToken, s.SecretAccessKey} {
-			if secret != "" {
-				text = strings.ReplaceAll(text, secret, "[redacted]")
-			}
+		if s := l.secrets[i].Load(); s != nil {
+			private = append(slices.Clip(private), s.SessionToken, s.SecretAccessKey)
 		}
 	}
-	if i := strings.Index(text, "AWS4-HMAC-SHA256"); i >= 0 { // an Authorization header, or what is signed
-		text = text[:i] + "[redacted]"
+	for _, secret := range private {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, redacted)
+		}
 	}
-	return text
+	for _, mark := range []string{
+		"AWS4-HMAC-SHA256",                // an Authorization header, or what is signed
+		"parse failed of process output:", // the SDK's, of a credential_process, before what it wrote
+	} {
+		if i := strings.Index(text, mark); i >= 0 {
+			text = text[:i] + redacted
+		}
+	}
+	return redactValues(text)
+}
+
+// redactValues takes the value out of "Value '...' at 'member' failed to satisfy constraint": it may be the text of a log. A
+// value may have quotes, so all is taken from the first value to the last member.
+func redactValues(text string) string {
+	const begin, end = "Value '", "' at '"
+	from := strings.Index(text, begin)
+	if from < 0 {
+		return text
+	}
+	from += len(begin)
+	if to := strings.LastIndex(text, end); to >= from {
+		return text[:from] + redacted + text[to:]
+	}
+	return text[:from] + redacted
 }
 
 // A loginError says that there were no credentials to sign with.
@@ -141,6 +178,7 @@ func (l *login) loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 		return aws.Config{}, err
 	}
 	loaded.AppID = cmp.Or(loaded.AppID, "sluice")
+	loaded.Region = strings.TrimSpace(loaded.Region)
 	l.takeOnRoles(&loaded, o)
 	return loaded, nil
 }

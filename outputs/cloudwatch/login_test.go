@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -115,20 +116,95 @@ func TestNoRole(t *testing.T) {
 		code   string
 		kind   engine.Kind
 	}{
-		"refused":   {403, "AccessDenied", engine.KindDenied},
-		"no such":   {400, "ValidationError", engine.KindDenied},
-		"throttled": {400, "Throttling", engine.KindRetryable},
+		"refused":          {403, "AccessDenied", engine.KindDenied},
+		"no such":          {400, "ValidationError", engine.KindDenied},
+		"unknown":          {400, "NewCode", engine.KindDenied},
+		"throttled":        {400, "Throttling", engine.KindRetryable},
+		"unavailable":      {503, "ServiceUnavailable", engine.KindRetryable},
+		"not well":         {500, "InternalFailure", engine.KindRetryable},
+		"not well somehow": {500, "NewCode", engine.KindRetryable},
+		"does not reach":   {400, "IDPCommunicationError", engine.KindRetryable},
 	} {
 		g, _, o := given(t, Options{AssumeRole: AssumeRole{ARN: "arn:aws:iam::210987654321:role/logs"}})
 		g.answer = func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(x.status)
-			_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Code>%s</Code><Message>you may not %s</Message></Error></ErrorResponse>`, x.code, cwfake.Secret)
+			_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Code>%s</Code><Message>you may not %s, Value 'private' at 'externalId'</Message></Error></ErrorResponse>`, x.code, cwfake.Secret)
 		}
 		err := o.Write(t.Context(), bodies(o, "one"))
 		wantKind(t, err, x.kind, "")
-		if !strings.Contains(err.Error(), x.code) || strings.Contains(err.Error(), cwfake.Secret) {
+		if !strings.Contains(err.Error(), x.code) || strings.Contains(err.Error(), cwfake.Secret) || strings.Contains(err.Error(), "private") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Somebody in front of the token service is no reason to park, unless he lets nobody through.
+func TestNoAnswerOfTheTokenService(t *testing.T) {
+	for name, x := range map[string]struct {
+		status int
+		page   string
+		kind   engine.Kind
+	}{
+		"502 page":  {502, "<html>bad gateway", engine.KindRetryable},
+		"empty 503": {503, "", engine.KindRetryable},
+		"200 page":  {200, "<html>log in", engine.KindRetryable},
+		"429 page":  {429, "<html>too many", engine.KindRetryable},
+		"403 page":  {403, "<html>no", engine.KindDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, _, o := given(t, Options{AssumeRole: AssumeRole{ARN: "arn:aws:iam::210987654321:role/logs"}})
+			g.answer = func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(x.status)
+				_, _ = io.WriteString(w, x.page)
+			}
+			wantKind(t, o.Write(t.Context(), bodies(o, "one")), x.kind, "")
+		})
+	}
+}
+
+// One target whose every signature is refused does not have credentials asked for again and again.
+func TestRenewalsAreRare(t *testing.T) {
+	g, s, o := given(t, Options{Stream: "{tag}", AssumeRole: AssumeRole{ARN: "arn:aws:iam::210987654321:role/logs"}})
+	s.SetFault(cwfake.On(cwfake.Puts, cwfake.Refuse(403, "InvalidSignatureException", "no")))
+	const writes = 20
+	for range writes {
+		wantKind(t, o.Write(t.Context(), bodies(o, "one")), engine.KindDenied, "")
+	}
+	if puts := s.Stats().Count(cwfake.PutLogEvents); len(g.asked) != 2 || puts != writes+1 {
+		t.Errorf("asked for credentials %d times, %d puts; want 2, %d", len(g.asked), puts, writes+1)
+	}
+	o.login.current.Load().renewed = time.Now().Add(-renewEvery)
+	wantKind(t, o.Write(t.Context(), bodies(o, "one")), engine.KindDenied, "")
+	if len(g.asked) != 3 {
+		t.Errorf("asked for credentials %d times after a while, want once more", len(g.asked))
+	}
+}
+
+// What a credential_process writes may be a secret, also where nobody can read it.
+func TestCredentialProcessIsNotTold(t *testing.T) {
+	_, o := fake(t, cwfake.Options{}, Options{})
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	text := "[default]\ncredential_process = /bin/echo SecretAccessKey: top-secret\n"
+	must(t, os.WriteFile(os.Getenv("AWS_CONFIG_FILE"), []byte(text), 0o600))
+	must(t, o.login.renew(t.Context(), o.login.current.Load()))
+	err := o.Write(t.Context(), bodies(o, "one"))
+	wantKind(t, err, engine.KindDenied, "")
+	if text := err.Error(); strings.Contains(text, "top-secret") || !strings.Contains(text, "process provider error: [redacted]") {
+		t.Error(err)
+	}
+}
+
+// Neither an external ID nor a container's token is told, whoever repeats it.
+func TestPrivateValuesAreNotTold(t *testing.T) {
+	t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token")
+	g, _, o := given(t, Options{AssumeRole: AssumeRole{ARN: "arn:aws:iam::210987654321:role/logs", ExternalID: "external-1"}})
+	g.answer = func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not with external-1, container-token</Message></Error></ErrorResponse>`)
+	}
+	err := o.Write(t.Context(), bodies(o, "one"))
+	if text := err.Error(); !strings.Contains(text, "not with [redacted], [redacted]") {
+		t.Error(err)
 	}
 }
 
@@ -224,6 +300,7 @@ func TestNoCredentials(t *testing.T) {
 		t.Error(err)
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", cwfake.KeyID)
+	o.login.current.Load().renewed = time.Now().Add(-renewEvery)
 	_ = o.Write(t.Context(), bodies(o, "one"))
 	must(t, o.Write(t.Context(), bodies(o, "one")))
 }

@@ -1,6 +1,7 @@
 package cloudwatch_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -214,7 +215,8 @@ type producer struct {
 }
 
 func (s *stage) newProducer(i int) *producer {
-	p := &producer{stream: fmt.Sprintf("s%02d", i%targets), behind: time.Duration(i/targets) * clockSkew}
+	behind := cmp.Or(s.apart, clockSkew)
+	p := &producer{stream: fmt.Sprintf("s%02d", i%targets), behind: time.Duration(i/targets) * behind}
 	p.id = fmt.Sprintf("%s/%d", p.stream, i/targets)
 	var err error
 	if p.session, err = s.engine.Open(engine.Open{Tenant: "default", StreamID: p.id, Tag: p.stream, Epoch: 1}); err != nil {
@@ -229,7 +231,7 @@ func (p *producer) append(t *testing.T, e *engine.Engine) {
 	for range perAppend {
 		p.sent++
 		slab.B = protowire.AppendTag(slab.B, 2, protowire.BytesType)
-		slab.B = protowire.AppendBytes(slab.B, name{p.id, p.sent}.record(time.Now().Add(-p.behind)))
+		slab.B = protowire.AppendBytes(slab.B, name{p.id, p.sent}.record(time.Now(), p.behind))
 	}
 	a.Data = slab.B
 	if err := p.session.Append(t.Context(), a); err != nil {
@@ -259,10 +261,12 @@ func (n name) fate() string {
 
 const day = 24 * time.Hour
 
-// record is the record in wire form, made at that time.
-func (n name) record(now time.Time) []byte {
+// record is the record in wire form, made at that time by a clock that is behind.
+func (n name) record(now time.Time, behind time.Duration) []byte {
 	body := n.source + " " + strconv.FormatUint(n.number, 10) + " " + strings.Repeat("x", int(n.number%50))
 	switch n.fate() {
+	case "":
+		now = now.Add(-behind)
 	case "empty_message":
 		body = ""
 	case "too_old":

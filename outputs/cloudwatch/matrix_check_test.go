@@ -158,7 +158,7 @@ func (s *stage) checkProducer(p *producer, o *outcome) {
 			continue
 		}
 		copies[number]++
-		if n := (name{source, number}); p.stream != deniedStream && n.fate() == "" && e.Timestamp >= s.start.Add(settled).UnixMilli() {
+		if n := (name{source, number}); p.stream != deniedStream && n.fate() == "" && e.Timestamp >= s.start.Add(settled-p.behind).UnixMilli() {
 			o.others.slowest = max(o.others.slowest, time.Duration(e.Ingested-e.Timestamp)*time.Millisecond-p.behind)
 		}
 	}

@@ -30,6 +30,7 @@ type trouble struct {
 	mended    time.Duration // when all is well again; 0: with the end of the first production
 	spared    bool          // no Write may fail
 	regroups  bool          // a group is created anew, and has no retention for a moment
+	apart     time.Duration // the clocks of a target's producers; 0: a moment
 }
 
 // An incident is something that happens once.
@@ -100,7 +101,11 @@ func troubles() []trouble {
 	}
 	return []trouble{
 		{name: healthy, spared: true},
+		{name: "producers a day apart", apart: 25 * time.Hour, spared: true},
 		{name: "throttle storm", faults: func(c chance) cwfake.Faults { return c.throttles(from, to) }},
+		{name: "throttle storm, answers cut", faults: func(c chance) cwfake.Faults {
+			return c.puts(from, to, 0.9, cwfake.Cut(cwfake.Throttle()))
+		}},
 		{name: "resets", faults: func(c chance) cwfake.Faults { return c.resets(from, to) }},
 		{name: "hangs", faults: func(c chance) cwfake.Faults { return c.hangs(from, to) }},
 		{name: "5xx storm", faults: func(c chance) cwfake.Faults { return c.storm(from, to) }},
@@ -116,6 +121,9 @@ func troubles() []trouble {
 		}, mended: deniedUntil},
 		{name: "throttle storm, then resets", faults: func(c chance) cwfake.Faults {
 			return cwfake.First(c.throttles(from, middle), c.resets(middle, to))
+		}},
+		{name: "producers a day apart, resets", apart: 25 * time.Hour, faults: func(c chance) cwfake.Faults {
+			return c.resets(from, middle)
 		}},
 		{name: "hangs, credentials expiring", faults: func(c chance) cwfake.Faults { return c.hangs(from, to) }, incidents: expiring},
 		{name: "throttles and resets, group deleted", faults: func(c chance) cwfake.Faults {

@@ -1,12 +1,12 @@
 package cloudwatch
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/sluicelog/sluice/engine/render"
@@ -60,7 +60,7 @@ type Options struct {
 	KMSKey    string            `yaml:"kms_key"`   // ARN, of groups that we create
 	Class     string            `yaml:"class"`     // of groups that we create: STANDARD
 
-	PutsPerSecond float64 `yaml:"puts_per_second"` // the account's quota in a region: 5,000
+	PutsPerSecond float64 `yaml:"puts_per_second"` // the quota of the credentials' account in a region: 5,000
 
 	Quotas *Quotas      `yaml:"-"` // shared with the outputs of the same process: its own
 	Log    *slog.Logger `yaml:"-"` // discarded
@@ -125,6 +125,7 @@ func New(ctx context.Context, o Options) (*Output, error) {
 		login:     l,
 		regions:   regions{max: maxRegions},
 	}
+	o.Quotas.register(out.payer(), o.PutsPerSecond)
 	out.loads.New = func() any { return new(load) }
 	out.payloads.New = func() any { return new(payload) }
 	return out, nil
@@ -158,8 +159,8 @@ func (o Options) names() (n names, err error) {
 		}
 		return t
 	}
-	if region := []byte(o.Region); !bytes.ContainsAny(region, "{}") && string(cleanRegion(region, 0)) != o.Region {
-		errs = append(errs, fmt.Errorf("region: %q is no region's name", o.Region))
+	if !strings.ContainsAny(o.Region, "{}") {
+		errs = append(errs, checkRegion(o.Region))
 	}
 	n = names{parse("region", o.Region), parse("group", o.Group), parse("stream", o.Stream)}
 	if o.Group == "" {
@@ -168,16 +169,31 @@ func (o Options) names() (n names, err error) {
 	return n, errors.Join(errs...)
 }
 
-// defaultRegion fills in what the environment says.
+// defaultRegion fills in what the environment says, where no region is given, and for records that have none.
 func (n *names) defaultRegion(given, fallback string) (err error) {
+	if given != "" && !strings.ContainsAny(given, "{}") {
+		return nil
+	}
+	if fallback == "" {
+		return errors.New("region: it must be given, here, in AWS_REGION or in the profile; the latter are for records without " +
+			"one, where it is a template")
+	}
+	if err := checkRegion(fallback); err != nil {
+		return fmt.Errorf("%w, which is AWS_REGION's or the profile's", err)
+	}
 	if given == "" {
-		if fallback == "" {
-			return errors.New("region: it must be given, here, in AWS_REGION or in the profile")
-		}
 		n.region, err = render.ParseTemplate(fallback)
 	}
-	if fallback != "" && n.region != nil {
+	if n.region != nil {
 		n.region.Missing = fallback
 	}
 	return err
+}
+
+// checkRegion checks a region's name, if there is one.
+func checkRegion(name string) error {
+	if string(cleanRegion([]byte(name), 0)) != name || strings.Trim(name, "-") != name {
+		return fmt.Errorf("region: %q is no region's name", name)
+	}
+	return nil
 }

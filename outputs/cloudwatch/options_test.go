@@ -43,10 +43,33 @@ func TestOptionsByThemselves(t *testing.T) {
 		"web_identity.token_file":  {Region: "r", Group: "g", WebIdentity: WebIdentity{RoleARN: "arn:aws:iam::1:role/r"}},
 		"create: retention":        {Region: "r", Group: "g", Create: CreateStreams, Retention: 7},
 		"endpoint:":                {Region: "r", Group: "g", Endpoint: "https://user:secret@host"},
+		"records without one":      {Region: "{resource.region}", Group: "g"},
+		`"-" is no region's name`:  {Region: "-", Group: "g"},
+		`"DELIVERY" is not one of`: {Region: "r", Group: "g", Class: "DELIVERY"},
 	} {
 		_, err := New(t.Context(), o)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// What the environment says is checked as what is given is, but for blanks around it.
+func TestDefaultRegion(t *testing.T) {
+	environment(t)
+	for given, ok := range map[string]bool{" " + testRegion + "\n": true, "EU-West-1": false, "eu west 1": false, "{tag}": false} {
+		t.Setenv("AWS_REGION", given)
+		for _, region := range []string{"", "{resource.region}"} {
+			o, err := New(t.Context(), Options{Region: region, Group: testGroup, Stream: testStream})
+			if (err == nil) != ok || !ok && !strings.Contains(err.Error(), "AWS_REGION") {
+				t.Errorf("AWS_REGION %q: %v", given, err)
+				continue
+			}
+			if key := ""; ok {
+				if key = bodies(o, "one").Key; key != testKey {
+					t.Errorf("AWS_REGION %q: key %q", given, key)
+				}
+			}
 		}
 	}
 }

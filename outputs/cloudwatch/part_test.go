@@ -1,10 +1,16 @@
 package cloudwatch
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode/utf8"
+
+	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/outputs/cloudwatch/cwfake"
 )
 
 func TestParts(t *testing.T) {
@@ -61,4 +67,54 @@ func FuzzParts(f *testing.F) {
 			t.Fatalf("parts make %q of %q", whole.String(), text)
 		}
 	})
+}
+
+// What AWS has taken of a record is not sent again because a later part is not taken at once.
+func TestPartsAreSentOnce(t *testing.T) {
+	environment(t)
+	for name, fault := range map[string]cwfake.Fault{
+		"throttle": cwfake.Throttle(), "reset": cwfake.ResetBefore(), "unavailable": cwfake.Unavailable(), "hang": cwfake.HangBefore(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, o := piped(t, cwfake.Options{}, Options{})
+				must(t, s.CreateStream(cwfake.Target{Region: testRegion, Group: testGroup, Stream: testStream}))
+				s.Queue(cwfake.PutLogEvents, cwfake.Fault{}, fault, fault, fault)
+				must(t, o.Write(t.Context(), bodies(o, strings.Repeat("x", 5<<20/2))))
+				if got := stored(s); len(got) != 3 || s.Queued(cwfake.PutLogEvents) != 0 {
+					t.Errorf("%d parts are stored, %d faults did not happen", len(got), s.Queued(cwfake.PutLogEvents))
+				}
+			})
+		})
+	}
+}
+
+// That ends with the Write's time, and at once where somebody has to mend it.
+func TestPartsThatAreNotTaken(t *testing.T) {
+	environment(t)
+	for fault, want := range map[cwfake.Fault]struct {
+		took time.Duration
+		kind engine.Kind
+	}{
+		cwfake.Unavailable(): {time.Minute, engine.KindRetryable},
+		cwfake.Denied():      {0, engine.KindDenied},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, o := piped(t, cwfake.Options{}, Options{})
+			must(t, s.CreateStream(cwfake.Target{Region: testRegion, Group: testGroup, Stream: testStream}))
+			s.SetFault(func(c cwfake.Call) cwfake.Fault {
+				if len(stored(s)) > 0 {
+					return fault
+				}
+				return cwfake.Fault{}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			start := time.Now()
+			wantKind(t, o.Write(ctx, bodies(o, strings.Repeat("x", 3<<20))), want.kind, "")
+			if took := time.Since(start); took != want.took {
+				t.Errorf("%v: it took %v, want %v", fault, took, want.took)
+			}
+		})
+	}
 }

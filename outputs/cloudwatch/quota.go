@@ -8,18 +8,29 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Quotas are how fast AWS may be asked, by account and region. Outputs that share one ask no faster together than one alone.
-// It is safe for concurrent use.
+// Quotas are how fast AWS may be asked, by credentials and region. Outputs that share both ask no faster together than one
+// alone. It is safe for concurrent use.
 type Quotas struct {
 	buckets lru[account, *bucket]
+
+	mu   sync.Mutex        // guards what follows
+	puts map[payer]float64 // a second
 }
 
 // NewQuotas gives quotas of which nothing is used.
-func NewQuotas() *Quotas { return &Quotas{buckets: lru[account, *bucket]{max: maxBuckets}} }
+func NewQuotas() *Quotas {
+	return &Quotas{buckets: lru[account, *bucket]{max: maxBuckets}, puts: map[payer]float64{}}
+}
 
-// An account is whose quota is used, and where. The name is that of what the credentials come from: AWS's own number is not
+// A payer is whose quota is used. The name is that of what the credentials come from: AWS's own number of the account is not
 // known without asking.
-type account struct{ endpoint, name, region string }
+type payer struct{ endpoint, name string }
+
+// An account is a payer in a region.
+type account struct {
+	payer
+	region string
+}
 
 // maxBuckets is some accounts in all regions.
 const maxBuckets = 4 * maxRegions
@@ -31,14 +42,30 @@ const (
 	retentionsPerSecond = 5
 )
 
-// bucket gives the account's bucket. The first who asks says how many puts a second it holds.
-func (q *Quotas) bucket(a account, perSecond float64) *bucket {
-	return q.buckets.get(a, func() *bucket { return newBucket(perSecond) })
+// register says how many puts a second an output wants to make at most in each region. Of those who share a bucket the
+// smallest counts, whoever puts first.
+func (q *Quotas) register(p payer, perSecond float64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if most, ok := q.puts[p]; !ok || perSecond < most {
+		q.puts[p] = perSecond
+	}
 }
 
-// A bucket holds the tokens of one account in one region. Who waits is served in order of arrival, whatever its target. The
-// rate of puts is halved when AWS throttles, and rises again by and by: in ten minutes from nothing to the quota.
+// bucket gives the bucket of an account whose payer is registered.
+func (q *Quotas) bucket(a account) *bucket {
+	q.mu.Lock()
+	perSecond := q.puts[a.payer]
+	q.mu.Unlock()
+	b := q.buckets.get(a, func() *bucket { return newBucket(perSecond) })
+	b.lower(time.Now(), perSecond)
+	return b
+}
+
+// A bucket holds the tokens of one account. Who waits is served in order of arrival, whatever its target. The rate of puts
+// is halved when AWS throttles, and rises again by and by: in ten minutes from nothing to the quota.
 type bucket struct {
+	head       chan struct{} // of capacity 1: full while somebody is at the head of the line, and waits for a token
 	puts       *rate.Limiter
 	streams    *rate.Limiter
 	groups     *rate.Limiter
@@ -60,6 +87,7 @@ const (
 
 func newBucket(perSecond float64) *bucket {
 	return &bucket{
+		head:       make(chan struct{}, 1),
 		puts:       rate.NewLimiter(rate.Limit(perSecond), burst(perSecond)),
 		streams:    rate.NewLimiter(streamsPerSecond, streamsPerSecond),
 		groups:     rate.NewLimiter(groupsPerSecond, groupsPerSecond),
@@ -72,10 +100,31 @@ func newBucket(perSecond float64) *bucket {
 // burst is how many puts may go at once after a pause: those of a tenth of a second.
 func burst(perSecond float64) int { return int(perSecond/10) + 1 }
 
-// take waits for the token of one put.
+// take waits for the token of one put. Only the head of the line asks the limiter, which settles how long somebody waits when
+// he asks: the others wait by the rate that there is when it is their turn.
 func (b *bucket) take(ctx context.Context) error {
+	select {
+	case b.head <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-b.head }()
+	if err := b.puts.Wait(ctx); err != nil {
+		return err
+	}
 	b.count(time.Now())
-	return b.puts.Wait(ctx)
+	return nil
+}
+
+// lower has the bucket hold no more puts a second.
+func (b *bucket) lower(now time.Time, perSecond float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if perSecond >= b.quota {
+		return
+	}
+	b.quota, b.limit = perSecond, min(b.limit, perSecond)
+	b.apply(now)
 }
 
 // count counts a put and brings the rate up to date.

@@ -2,6 +2,7 @@ package cloudwatch
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -151,4 +152,68 @@ func TestRegionsAreBounded(t *testing.T) {
 	if o.region("r0") != first {
 		t.Error("a region that is in use was forgotten")
 	}
+}
+
+// Of outputs that share a bucket the smallest wish counts, whoever puts first.
+func TestSmallestQuotaCounts(t *testing.T) {
+	environment(t)
+	q := NewQuotas()
+	large := newOutput(t, Options{Quotas: q, PutsPerSecond: 100})
+	small := newOutput(t, Options{Quotas: q, PutsPerSecond: 7})
+	if quota := large.region(testRegion).bucket.quota; quota != 7 {
+		t.Errorf("quota %v, want the smaller one", quota)
+	}
+	smallest := newOutput(t, Options{Quotas: q, PutsPerSecond: 3})
+	b := smallest.region(testRegion).bucket
+	if b != small.region(testRegion).bucket || b.quota != 3 || b.limit != 3 {
+		t.Errorf("quota %v, limit %v, want what came last and is least", b.quota, b.limit)
+	}
+}
+
+// Who waited while the rate was low is served before whoever comes when it is high again, and all of them by the rate that
+// there is.
+func TestBucketServesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket(100)
+		for range 11 {
+			must(t, b.take(t.Context()))
+		}
+		set := func(limit float64) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.limit = limit
+			b.apply(time.Now())
+		}
+		set(1)
+		var mu sync.Mutex
+		var order []int
+		var all sync.WaitGroup
+		arrive := func(i int) {
+			all.Go(func() {
+				if err := b.take(t.Context()); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, i)
+			})
+			synctest.Wait()
+		}
+		for i := range 20 {
+			arrive(i)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		set(100)
+		start := time.Now()
+		for i := range 20 {
+			arrive(20 + i)
+		}
+		all.Wait()
+		if !slices.IsSorted(order) || len(order) != 40 {
+			t.Errorf("served in the order %v", order)
+		}
+		if took := time.Since(start); took > 2*time.Second || took < 250*time.Millisecond {
+			t.Errorf("it took %v for 39 at 100 a second, one of whom waits for his second to end", took)
+		}
+	})
 }

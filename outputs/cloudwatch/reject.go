@@ -87,12 +87,12 @@ func (l *load) answer(records int, err error) error {
 	switch {
 	case err != nil && delivered == 0 && len(l.rejected) == 0:
 		return err
-	case err == nil && delivered == records && len(l.rejected) == 0:
+	case err == nil && delivered == records && len(l.rejected)+len(l.passed) == 0:
 		return nil
 	}
 	p := &engine.Partial{Rejected: l.ranges(), Err: err}
 	at := 0
-	for _, r := range p.Rejected {
+	for _, r := range l.others(p.Rejected) {
 		if to := min(r.From, delivered); to > at {
 			p.Delivered = append(p.Delivered, engine.Range{From: at, To: to})
 		}
@@ -102,6 +102,19 @@ func (l *load) answer(records int, err error) error {
 		p.Delivered = append(p.Delivered, engine.Range{From: at, To: delivered})
 	}
 	return p
+}
+
+// others are the records up to next, in order, that were not delivered: those that are rejected and those that were passed over.
+func (l *load) others(rejected []engine.Rejected) []engine.Range {
+	var all []engine.Range
+	for _, r := range rejected {
+		all = append(all, r.Range)
+	}
+	for _, record := range l.passed {
+		all = append(all, engine.Range{From: record, To: record + 1})
+	}
+	slices.SortFunc(all, func(a, b engine.Range) int { return cmp.Compare(a.From, b.From) })
+	return all
 }
 
 // ranges are the rejections in order, those of one reason in a row as one. Of a record that was sent in parts the first counts.

@@ -47,7 +47,9 @@ func (o *Output) send(ctx context.Context, r *region, t target, p *payload) (*ty
 			if err := o.create(ctx, r, t, creations); err != nil {
 				return nil, err
 			}
-			creations++
+			if creations++; creations == maxCreations && pause(ctx, creations) != nil { // the last put is worth a wait
+				return nil, engine.Retryable(o.tell("put to", t, no))
+			}
 			continue
 		case stale:
 			if renewals < maxRenewals && o.login.renew(ctx, used) == nil {
@@ -63,6 +65,20 @@ func (o *Output) send(ctx context.Context, r *region, t target, p *payload) (*ty
 		default:
 		}
 		return nil, o.kind("put to", t, no)
+	}
+}
+
+// sendOn is send for a part of a record whose other parts are there. Were the engine to try the record again these would be
+// there twice, so what may pass is waited for here, as long as ctx allows.
+func (o *Output) sendOn(ctx context.Context, r *region, t target, p *payload) (*types.RejectedLogEventsInfo, error) {
+	for tries := 1; ; tries++ {
+		info, err := o.send(ctx, r, t, p)
+		if err == nil {
+			return info, nil
+		}
+		if k := engine.AsWriteError(err).Kind; k != engine.KindRetryable && k != engine.KindThrottled || pause(ctx, tries) != nil {
+			return nil, err
+		}
 	}
 }
 

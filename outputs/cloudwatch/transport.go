@@ -47,7 +47,8 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Do implements the SDK's HTTPClient. The SDK closes a request's body as soon as the answer is there, which the transport,
 // that may still be looking whether there is more of it, takes for a failed write where the body has a WriteTo, and throws the
-// connection away. So the body shows none.
+// connection away. With one, that close would also wait for a write to a network that is stuck, and no deadline would hold.
+// So the body shows none.
 func (t *transport) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		r.Body = readCloser{r.Body, r.Body}

@@ -122,6 +122,7 @@ func TestLimits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, o := piped(t, cwfake.Options{}, c.o)
 				must(t, s.CreateStream(cwfake.Target{Region: testRegion, Group: testGroup, Stream: testStream}))
+				o.region(testRegion).clock.set(0)
 				records := c.records(time.Now())
 				writes, rejected := writeAll(t, o, records)
 				st := s.Stats()

@@ -91,8 +91,8 @@ func writeHead(w http.ResponseWriter, status, length int) {
 	w.WriteHeader(status)
 }
 
-func writeAnswer(w http.ResponseWriter, body []byte) {
-	writeHead(w, http.StatusOK, len(body))
+func writeAnswer(w http.ResponseWriter, status int, body []byte) {
+	writeHead(w, status, len(body))
 	_, _ = w.Write(body) // a client that went has its own error
 }
 
@@ -101,12 +101,15 @@ func writeError(w http.ResponseWriter, err error) {
 	if !ok {
 		e = &apiError{http.StatusInternalServerError, codeInternal, err.Error()}
 	}
-	body := encode(struct {
+	writeAnswer(w, e.status, e.encode())
+}
+
+// encode is the error's JSON.
+func (e *apiError) encode() []byte {
+	return encode(struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
 	}{e.code, e.message})
-	writeHead(w, e.status, len(body))
-	_, _ = w.Write(body) // a client that went has its own error
 }
 
 // newRequestID has the form of a random UUID.

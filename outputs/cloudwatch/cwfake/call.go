@@ -150,7 +150,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, q *request) {
 		writeError(w, err)
 		return
 	}
-	writeAnswer(w, encode(answer))
+	writeAnswer(w, http.StatusOK, encode(answer))
 }
 
 // perform is the operation itself, quotas first.

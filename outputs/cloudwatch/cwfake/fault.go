@@ -22,8 +22,8 @@ const (
 	Empty                 // 200 with nothing in it, and no request ID
 	Reset                 // the connection is cut: RST on TCP
 	Hang                  // no answer, until the client goes or the server is closed
-	Slow                  // the answer comes a byte at a time: Every
-	Truncated             // 200 with a request ID, then half of the answer, then a cut
+	Slow                  // the answer comes a byte at a time: Every. With a Code it is that error's
+	Truncated             // a status with a request ID, then half of the answer, then a cut. With a Code it is that error's
 )
 
 // A Fault is what goes wrong with one call. The zero value is none.
@@ -32,9 +32,9 @@ type Fault struct {
 	Stored  bool          // the operation is carried out first; where it fails, its own error is the answer
 	Delay   time.Duration // before anything else, on top of the server's latency
 	Every   time.Duration // of Slow, for a byte
-	Status  int           // of Refusal and HTML
-	Code    string        // of Refusal
-	Message string        // of Refusal
+	Status  int           // of a refusal and HTML
+	Code    string        // of a refusal
+	Message string        // of a refusal
 }
 
 // Throttle refuses with ThrottlingException, as HTTP 400, as the service does.
@@ -84,6 +84,18 @@ func SlowBody(every time.Duration) Fault { return Fault{Kind: Slow, Stored: true
 // TruncatedBody carries the call out and cuts the connection in the middle of the answer's body.
 func TruncatedBody() Fault { return Fault{Kind: Truncated, Stored: true} }
 
+// Cut cuts a refusal in the middle of its body.
+func Cut(refusal Fault) Fault {
+	refusal.Kind = Truncated
+	return refusal
+}
+
+// Trickled answers a refusal a byte at a time.
+func Trickled(refusal Fault, every time.Duration) Fault {
+	refusal.Kind, refusal.Every = Slow, every
+	return refusal
+}
+
 // Late carries the call out d later than the server's latency alone would.
 func Late(d time.Duration) Fault { return Fault{Delay: d} }
 
@@ -104,14 +116,22 @@ func (f Fault) String() string {
 	case Hang:
 		name = "hang"
 	case Slow:
-		return "slow"
+		return f.refused("slow")
 	case Truncated:
-		return "truncated"
+		return f.refused("truncated")
 	}
 	if f.Stored {
 		return name + "-after"
 	}
 	return name
+}
+
+// refused is the name of a fault of an answer, which may be a refusal.
+func (f Fault) refused(name string) string {
+	if f.Code == "" {
+		return name
+	}
+	return f.Code + "-" + name
 }
 
 // Faults chooses what goes wrong with a call, once for each, when it has been read. It may be called concurrently.
@@ -223,11 +243,13 @@ const page = "<html>\r\n<head><title>Error</title></head>\r\n<body><center><h1>E
 
 // misbehave does in place of a true answer what the fault says. The answer is what would have been said.
 func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, f Fault, answer []byte) {
+	status := http.StatusOK
+	if f.Code != "" {
+		status, answer = f.Status, (&apiError{f.Status, f.Code, f.Message}).encode()
+	}
 	switch f.Kind {
-	case Healthy:
-		writeAnswer(w, answer)
-	case Refusal:
-		writeError(w, &apiError{f.Status, f.Code, f.Message})
+	case Healthy, Refusal:
+		writeAnswer(w, status, answer)
 	case HTML:
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(f.Status)
@@ -241,12 +263,12 @@ func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, f Fault, answ
 		s.hang(r)
 		cut(r)
 	case Slow:
-		s.trickle(w, r, f.Every, answer)
+		s.trickle(w, r, f.Every, status, answer)
 	case Truncated:
 		if len(answer) == 0 {
 			answer = []byte("{}") // something must be missing
 		}
-		writeHead(w, http.StatusOK, len(answer))
+		writeHead(w, status, len(answer))
 		_, _ = w.Write(answer[:len(answer)/2])
 		_ = http.NewResponseController(w).Flush()
 		cut(r)
@@ -254,8 +276,8 @@ func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, f Fault, answ
 }
 
 // trickle writes the answer a byte at a time.
-func (s *Server) trickle(w http.ResponseWriter, r *http.Request, every time.Duration, answer []byte) {
-	writeHead(w, http.StatusOK, len(answer))
+func (s *Server) trickle(w http.ResponseWriter, r *http.Request, every time.Duration, status int, answer []byte) {
+	writeHead(w, status, len(answer))
 	control := http.NewResponseController(w)
 	_ = control.Flush() // where the client went, the wait below says so
 	for i := range answer {

@@ -39,6 +39,9 @@ func TestFaults(t *testing.T) {
 		{cwfake.HangAfter(), 0, "", true, "hang-after"},
 		{cwfake.SlowBody(time.Millisecond), 200, "OK", true, "slow"},
 		{cwfake.TruncatedBody(), 200, "", true, "truncated"},
+		{cwfake.Cut(cwfake.Throttle()), 400, "", false, "ThrottlingException-truncated"},
+		{cwfake.Trickled(cwfake.Throttle(), time.Millisecond), 400, "ThrottlingException", false, "ThrottlingException-slow"},
+		{cwfake.Trickled(cwfake.Throttle(), time.Minute), 400, "", false, "ThrottlingException-slow"},
 		{cwfake.Late(time.Second), 200, "OK", true, "OK"},
 	}
 	for _, test := range tests {

@@ -11,7 +11,7 @@ import (
 
 // ParseFaults reads faults of puts from words: NAME=SHARE, with commas between. The share is from 0 to 1, of all puts;
 // by chance, the same for the same seed. Names are throttle, 500, 503, 502, empty, reset, reset-after, hang,
-// hang-after, slow (1 ms a byte), truncated, denied, and late:DURATION. NAME@GROUP=SHARE is for one group alone.
+// hang-after, slow (1 ms a byte), truncated, throttle-cut, denied, and late:DURATION. NAME@GROUP=SHARE is for one group alone.
 func ParseFaults(spec string, seed uint64) (Faults, error) {
 	var faults []Faults
 	var errs []error
@@ -56,7 +56,8 @@ func namedFault(name string) (Fault, error) {
 	named := map[string]Fault{
 		"throttle": Throttle(), "500": InternalError(), "503": Unavailable(), "502": BadGateway(), "empty": EmptyOK(),
 		"reset": ResetBefore(), "reset-after": ResetAfter(), "hang": HangBefore(), "hang-after": HangAfter(),
-		"slow": SlowBody(time.Millisecond), "truncated": TruncatedBody(), "denied": Denied(),
+		"slow": SlowBody(time.Millisecond), "truncated": TruncatedBody(), "throttle-cut": Cut(Throttle()),
+		"denied": Denied(),
 	}
 	if f, ok := named[name]; ok {
 		return f, nil
