@@ -10,7 +10,6 @@ package cloudwatch
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
@@ -35,8 +34,8 @@ type Output struct {
 	login     *login
 	regions   regions
 	creations flights
-	loads     sync.Pool // of *load
-	payloads  sync.Pool // of *payload
+	loads     stock[load]
+	payloads  stock[payload]
 }
 
 // PerRecord implements [engine.Keyer].

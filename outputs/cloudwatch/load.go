@@ -48,7 +48,7 @@ const maxPassed = 1000
 // load gives as much of the batch, from its record first on, as one request takes at that time, by AWS's clock. Where the time
 // is not known, which is the zero Time, it is for AWS to say what is too old and what is too new.
 func (o *Output) load(b *engine.Batch, first int, now time.Time) *load {
-	l := o.loads.Get().(*load)
+	l := o.loads.get()
 	l.sorted, l.first, l.next = true, first, first
 	low, high := o.limits.window(now)
 	for i, r := range b.From(first) {
@@ -109,7 +109,7 @@ func (o *Output) unload(l *load) {
 	}
 	clear(l.events) // they point into chunks
 	*l = load{events: l.events[:0], rejected: l.rejected[:0], passed: l.passed[:0]}
-	o.loads.Put(l)
+	o.loads.put(l)
 }
 
 // millis is when AWS is told that the record happened: its own time, else when it was observed, else when its chunk arrived.

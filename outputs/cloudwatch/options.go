@@ -124,10 +124,10 @@ func New(ctx context.Context, o Options) (*Output, error) {
 		transport: newTransport(o, l.roots()),
 		login:     l,
 		regions:   regions{max: maxRegions},
+		loads:     newStock[load](),
+		payloads:  newStock[payload](),
 	}
 	o.Quotas.register(out.payer(), o.PutsPerSecond)
-	out.loads.New = func() any { return new(load) }
-	out.payloads.New = func() any { return new(payload) }
 	return out, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -33,12 +34,12 @@ type payload struct {
 
 // payload encodes the events once, however often they are put.
 func (o *Output) payload(t target, events []event) (*payload, error) {
-	p := o.payloads.Get().(*payload)
+	p := o.payloads.get()
 	if o.set.PlainSDK {
 		p.events = inputs(events)
 		return p, nil
 	}
-	p.text = appendBody(p.text[:0], t, events)
+	p.text = appendBody(slices.Grow(p.text[:0], bodySize(events)), t, events)
 	p.body, p.gzip = p.text, o.set.Gzip
 	if p.gzip {
 		if err := p.compress(); err != nil {
@@ -57,8 +58,18 @@ const maxKept = 4 << 20
 func (o *Output) free(p *payload) {
 	p.body, p.events = nil, nil
 	if cap(p.text)+p.zipped.Cap() <= maxKept {
-		o.payloads.Put(p)
+		o.payloads.put(p)
 	}
+}
+
+// bodySize is about how long the body becomes: AWS counts 26 bytes for what is 40 of each event here, and the rest is for the
+// names and some escapes.
+func bodySize(events []event) int {
+	size := 4 << 10
+	for i := range events {
+		size += events[i].size() + 16
+	}
+	return size
 }
 
 // appendBody appends the request as the SDK would encode it.
