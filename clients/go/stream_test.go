@@ -85,6 +85,7 @@ func TestRecordsArriveInOrderAndAreAcked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(t)
 		s := open(t, newClient(t, g), sluice.StreamOptions{BatchRecords: 10})
+		synctest.Wait() // it is connected: what gathered before is sent as it is then
 		log(t, s, 1, 95)
 		if err := s.Flush(t.Context()); err != nil {
 			t.Fatal(err)
