@@ -137,6 +137,7 @@ func (g *gateway) StreamLogs(rpc grpc.BidiStreamingServer[sluicev1.StreamLogsReq
 	c, err := g.open(o)
 	defer g.leave(c)
 	if err != nil {
+		time.Sleep(time.Second) // so that what the test logs first is queued
 		return err
 	}
 	if c.state == nil {
