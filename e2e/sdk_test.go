@@ -52,7 +52,7 @@ func TestPauseAndResume(t *testing.T) {
 				},
 				OnResume: func(r sluice.Resume) {
 					resumes.Add(1)
-					if r.HeldBytes > limit*8/10 || r.Paused <= 0 {
+					if r.HeldBytes >= limit || r.Paused <= 0 { // more may have come since it fell to the resume mark
 						t.Errorf("resume %+v", r)
 					}
 				},
