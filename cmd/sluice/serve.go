@@ -86,7 +86,7 @@ func setMemoryLimit(limit int64, log *slog.Logger) {
 }
 
 // collection is how much the heap may grow before it is collected, in percent of what lives. The records do not lie in it,
-// so half of Go's default costs no CPU that could be measured, and 1,000 idle streams a twentieth less memory.
+// so half of Go's default cost no CPU that could be measured from streams to null, and 1,000 idle streams a twentieth less memory.
 const collection = 50
 
 // setCollection sets GOGC, unless the environment does.
