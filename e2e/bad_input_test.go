@@ -229,19 +229,9 @@ func smallerEpoch(s *scene) {
 // run is one run of a program that uses the SDK: it logs ten records and exits. Zero is an epoch of its start.
 func (s *scene) run(epoch uint64) {
 	s.t.Helper()
-	client := s.net.client(s.t, "gateway")
-	stream, err := client.Stream(s.t.Context(), sluice.StreamOptions{ID: culprit, Tag: "app." + culprit, Epoch: epoch})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, body := range tenLines() {
-		if err := stream.Log(s.t.Context(), body); err != nil {
-			s.t.Error(err)
-		}
-	}
-	if err := client.Close(s.t.Context()); err != nil {
-		s.t.Error(err)
-	}
+	a := s.net.app(s.t, "gateway", sluice.StreamOptions{ID: culprit, Tag: "app." + culprit, Epoch: epoch})
+	a.log(tenLines()...)
+	a.exit()
 }
 
 func tenLines() []string {
@@ -303,14 +293,9 @@ func twoConnectionsOneEpoch(s *scene) {
 
 // Of two programs that were given one stream id by mistake the older is told, and knows what it could not send.
 func twoProducers(s *scene) {
-	client := s.net.client(s.t, "gateway")
-	older, err := client.Stream(s.t.Context(), sluice.StreamOptions{ID: culprit, Tag: "app." + culprit})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := errors.Join(older.Log(s.t.Context(), "older"), older.Flush(s.t.Context())); err != nil {
-		s.t.Error(err)
-	}
+	older := s.net.app(s.t, "gateway", sluice.StreamOptions{ID: culprit, Tag: "app." + culprit})
+	older.log("older")
+	older.flush()
 	time.Sleep(time.Second)
 	s.run(0)
 	<-older.Done()
@@ -320,9 +305,7 @@ func twoProducers(s *scene) {
 	if report, err := older.Close(s.t.Context()); err != nil || report.Lost() != 0 {
 		s.t.Errorf("close: %v, %d lost", err, report.Lost())
 	}
-	if err := client.Close(s.t.Context()); err != nil {
-		s.t.Error(err)
-	}
+	older.exit()
 	s.wantDelivered(append([]string{"older"}, tenLines()...)...)
 }
 

@@ -62,9 +62,9 @@ func outputPanics(s *scene) {
 
 func outputHangs(s *scene) {
 	letGo := make(chan struct{})
-	var once sync.Once
-	end := func() { once.Do(func() { close(letGo) }) }
+	end := sync.OnceFunc(func() { close(letGo) })
 	s.ends = append(s.ends, end)
+	s.t.Cleanup(end)
 	s.out.will(func(_ context.Context, b *engine.Batch) error {
 		if b.Key == culprit {
 			<-letGo

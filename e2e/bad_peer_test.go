@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -36,7 +37,7 @@ func TestBadPeer(t *testing.T) {
 		{"calls SendLogs and never sends", neverSends, counted{`sluice_calls_total{code="DeadlineExceeded",method="SendLogs"}`: 1}},
 		{"connects and says nothing at all", saysNothing, nil},
 		{"greets with a byte a second", slowHandshake, nil},
-		{"reconnects for ever", reconnectsForEver, counted{aborted: some}},
+		{"reconnects for ever", reconnectsForEver, counted{aborted: 100, canceled: 100}},
 	} {
 		t.Run(c.phrase, func(t *testing.T) { play(t, c.act, c.counted) })
 	}
@@ -170,6 +171,7 @@ func vanishesMidAppend(s *scene) {
 	if err := conn.Close(); err != nil {
 		s.t.Error(err)
 	}
+	synctest.Wait() // the gateway has noticed: or the connection would be taken over, and end with another code
 	again := s.producer(&sluicev1.Open{Epoch: 1, FirstSequence: 2})
 	if next := again.last.GetNextSequence(); next != 2 {
 		s.t.Errorf("resumes at %d", next)
@@ -299,17 +301,24 @@ func slowHandshake(s *scene) {
 	_ = c.Close()
 }
 
+// Every other connection is still there when the next one comes, and is taken over.
 func reconnectsForEver(s *scene) {
-	for i := range uint64(200) {
-		ctx, cancel := context.WithCancel(s.t.Context())
+	connect := func(ctx context.Context) *producer {
 		p := newProducer(ctx, s.t, s.conn).open(asCulprit(&sluicev1.Open{Epoch: 1, FirstSequence: 1}))
 		p.append(1, "one")
 		p.untilAcked(1)
 		if next := p.last.GetNextSequence(); next != 2 {
-			s.t.Fatalf("connection %d: next sequence %d", i, next)
+			s.t.Fatalf("next sequence %d", next)
 		}
+		return p
+	}
+	for range 100 {
+		connect(s.t.Context())
+		ctx, cancel := context.WithCancel(s.t.Context())
+		p := connect(ctx)
 		cancel()
 		_ = p.end()
+		synctest.Wait() // the gateway has noticed
 	}
 	s.wantDelivered("one")
 }
@@ -319,58 +328,31 @@ func reconnectsForEver(s *scene) {
 func TestReconnectToAGatewayThatHasForgottenEverything(t *testing.T) {
 	play(t, func(s *scene) {
 		first := s.startAt("moving")
-		client := s.net.client(t, "moving")
-		stream, err := client.Stream(s.t.Context(), sluice.StreamOptions{ID: culprit, Tag: "app." + culprit})
-		if err != nil {
-			t.Fatal(err)
-		}
+		a := s.net.app(s.t, "moving", sluice.StreamOptions{ID: culprit, Tag: "app." + culprit})
 		all := numbered(200)
-		s.logAll(stream, all[:50])
-		if err := stream.Flush(s.t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		a.log(all[:50]...)
+		a.flush()
 		s.refuses()
-		s.logAll(stream, all[50:100])
+		a.log(all[50:100]...)
 		time.Sleep(time.Second) // they are there, and not delivered
 		first.kill()
-		s.logAll(stream, all[100:150])
+		a.log(all[100:150]...)
 		s.out.will(nil)
 		time.Sleep(time.Minute)
 		second := s.startAt("moving")
-		s.logAll(stream, all[150:])
-		if err := stream.Flush(s.t.Context()); err != nil {
-			t.Error(err)
-		}
-		st := stream.Stats()
+		a.log(all[150:]...)
+		a.flush()
+		st := a.Stats()
 		if st.Acked != 200 || st.Reconnects != 1 || st.Resent != 50 {
 			t.Errorf("%d acked, %d reconnects, %d resent", st.Acked, st.Reconnects, st.Resent)
 		}
-		if err := client.Close(s.t.Context()); err != nil {
-			t.Error(err)
-		}
+		a.exit()
 		second.stop()
 		wantBodies(t, s.out, culprit, all)
-		for i, a := range s.out.arrivals(culprit) {
-			if a.sequence != uint64(i+1) {
-				t.Fatalf("record %d has sequence %d", i+1, a.sequence)
+		for i, r := range s.out.arrivals(culprit) {
+			if r.sequence != uint64(i+1) {
+				t.Fatalf("record %d has sequence %d", i+1, r.sequence)
 			}
 		}
 	}, nil)
-}
-
-func numbered(n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprint("record ", i+1)
-	}
-	return all
-}
-
-func (s *scene) logAll(stream *sluice.Stream, bodies []string) {
-	s.t.Helper()
-	for _, body := range bodies {
-		if err := stream.Log(s.t.Context(), body); err != nil {
-			s.t.Error(err)
-		}
-	}
 }

@@ -39,36 +39,23 @@ func (c flakyConn) count(b []byte, do func([]byte) (int, error)) (int, error) {
 // has: each record comes once, in order.
 func TestBrokenConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out, hosts := &destination{}, &network{}
-		g := start(t, hosts.listen("gateway"), engine.Options{Outputs: []engine.OutputOptions{keyed("out", out)}}, server.Options{})
+		s := newSite(t, engine.Limits{}, server.Options{})
 		random := rand.New(rand.NewPCG(1, 2))
-		flaky := hosts.through(func(c net.Conn) net.Conn {
+		flaky := s.net.through(func(c net.Conn) net.Conn {
 			var left atomic.Int64
 			left.Store(int64(random.IntN(200_000)))
 			return flakyConn{c, &left}
 		})
-		client := hosts.client(t, "gateway", flaky)
-		stream, err := client.Stream(t.Context(), sluice.StreamOptions{ID: "s", Tag: "app", BatchRecords: 50})
-		if err != nil {
-			t.Fatal(err)
-		}
+		a := s.net.app(t, "gateway", sluice.StreamOptions{ID: "s", Tag: "app", BatchRecords: 50}, flaky)
 		all := padded(20_000, 100)
-		for _, body := range all {
-			if err := stream.Log(t.Context(), body); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := stream.Flush(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if st := stream.Stats(); st.Reconnects < 10 || st.Resent == 0 {
+		a.log(all...)
+		a.flush()
+		if st := a.Stats(); st.Reconnects < 10 || st.Resent == 0 {
 			t.Errorf("%d reconnects, %d records resent", st.Reconnects, st.Resent)
 		}
-		if err := client.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		g.stop()
-		wantBodies(t, out, "s", all)
+		a.exit()
+		s.stop()
+		wantBodies(t, s.out, "s", all)
 	})
 }
 
@@ -85,34 +72,19 @@ func TestResetConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := start(t, lis, engine.Options{Outputs: []engine.OutputOptions{keyed("out", out)}}, server.Options{})
-	defer g.stop()
 	relay := newRelay(t, lis.Addr().String(), 300_000)
 	defer relay.close()
-	client, err := sluice.New(relay.lis.Addr().String(), sluice.WithPlaintext(), sluice.WithDialOptions(reconnectsAtOnce))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := client.Stream(t.Context(), sluice.StreamOptions{
+	a := newApp(t, newClient(t, relay.lis.Addr().String(), reconnectsAtOnce), sluice.StreamOptions{
 		ID: "s", Tag: "app", BatchRecords: 100, BackoffBase: time.Millisecond, BackoffCap: time.Millisecond,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	all := padded(20_000, 100)
-	for _, body := range all {
-		if err := stream.Log(t.Context(), body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := stream.Flush(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if st := stream.Stats(); st.Reconnects < 3 {
+	a.log(all...)
+	a.flush()
+	if st := a.Stats(); st.Reconnects < 3 {
 		t.Errorf("%d reconnects", st.Reconnects)
 	}
-	if err := client.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
+	a.exit()
+	g.stop()
 	wantBodies(t, out, "s", all)
 }
 

@@ -53,16 +53,15 @@ func TestCompression(t *testing.T) {
 	for _, name := range []string{"gzip", compress.S2, compress.Zstd} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				out, hosts := &destination{}, &network{}
-				g := start(t, hosts.listen("gateway"), engine.Options{Outputs: []engine.OutputOptions{keyed("out", out)}}, server.Options{})
+				s := newSite(t, engine.Limits{}, server.Options{})
 				var sent atomic.Int64
 				compressed := []grpc.DialOption{
 					grpc.WithDefaultCallOptions(grpc.UseCompressor(name)),
-					hosts.through(func(c net.Conn) net.Conn { return countingConn{c, &sent} }),
+					s.net.through(func(c net.Conn) net.Conn { return countingConn{c, &sent} }),
 				}
 				all := padded(records, size)
 
-				conn := hosts.connect(t, compressed...)
+				conn := s.net.connect(t, compressed...)
 				p := newProducer(t.Context(), t, conn).open(&sluicev1.Open{StreamId: "stream", Tag: "app"})
 				for i, body := range all {
 					p.append(uint64(i+1), body)
@@ -75,22 +74,12 @@ func TestCompression(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				client := hosts.client(t, "gateway", compressed...)
-				s, err := client.Stream(t.Context(), sluice.StreamOptions{ID: "sdk", Tag: "app"})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, body := range all {
-					if err := s.Log(t.Context(), body); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if err := errors.Join(client.Close(t.Context()), conn.Close()); err != nil {
-					t.Error(err)
-				}
-				g.stop()
+				a := s.net.app(t, "gateway", sluice.StreamOptions{ID: "sdk", Tag: "app"}, compressed...)
+				a.log(all...)
+				a.exit()
+				s.stop()
 				for _, id := range []string{"stream", "unary", "sdk"} {
-					wantBodies(t, out, id, all)
+					wantBodies(t, s.out, id, all)
 				}
 				if n := sent.Load(); n > 3*records*size/10 {
 					t.Errorf("%d bytes were sent of %d", n, 3*records*size)
@@ -103,9 +92,8 @@ func TestCompression(t *testing.T) {
 // A client that has nothing but reflection to go by, as grpcurl, calls what it finds there with JSON.
 func TestReflectionIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out, hosts := &destination{}, &network{}
-		g := start(t, hosts.listen("gateway"), engine.Options{Outputs: []engine.OutputOptions{keyed("out", out)}}, server.Options{})
-		conn := hosts.connect(t)
+		s := newSite(t, engine.Limits{}, server.Options{})
+		conn := s.net.connect(t)
 		service := reflected(t, conn, "sluice.v1.IngestService")
 
 		send := service.Methods().ByName("SendLogs")
@@ -150,12 +138,9 @@ func TestReflectionIsEnough(t *testing.T) {
 		if got := asJSON(t, last)["status"].(map[string]any); got["ackedSequence"] != "2" {
 			t.Errorf("last status %v", got)
 		}
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-		g.stop()
-		wantBodies(t, out, "unary", []string{"hello"})
-		wantBodies(t, out, "stream", []string{"one", "two"})
+		s.stop()
+		wantBodies(t, s.out, "unary", []string{"hello"})
+		wantBodies(t, s.out, "stream", []string{"one", "two"})
 	})
 }
 
@@ -246,10 +231,8 @@ func asJSON(t *testing.T, m proto.Message) (fields map[string]any) {
 // Whoever watches health learns that the gateway drains, before its streams are over.
 func TestHealthIsWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hosts := &network{}
-		g := start(t, hosts.listen("gateway"), engine.Options{Outputs: []engine.OutputOptions{keyed("out", &destination{})}}, server.Options{})
-		conn := hosts.connect(t)
-		watch, err := healthv1.NewHealthClient(conn).Watch(t.Context(), &healthv1.HealthCheckRequest{Service: "sluice.v1.IngestService"})
+		s := newSite(t, engine.Limits{}, server.Options{})
+		watch, err := healthv1.NewHealthClient(s.net.connect(t)).Watch(t.Context(), &healthv1.HealthCheckRequest{Service: "sluice.v1.IngestService"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,12 +243,9 @@ func TestHealthIsWatched(t *testing.T) {
 			if err != nil || m.GetStatus() != want {
 				t.Errorf("health %v, %v, want %v", m, err, want)
 			}
-			g.server.Drain()
+			s.server.Drain()
 		}
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-		g.stop()
+		s.stop()
 	})
 }
 
@@ -281,13 +261,11 @@ func TestKeepaliveIsEnforced(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				hosts := &network{}
-				g := start(t, hosts.listen("gateway"), engine.Options{Outputs: []engine.OutputOptions{keyed("out", &destination{})}},
-					server.Options{Keepalive: server.Keepalive{MinTime: c.minTime}})
-				conn := hosts.connect(t, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Second}))
+				s := newSite(t, engine.Limits{}, server.Options{Keepalive: server.Keepalive{MinTime: c.minTime}})
+				conn := s.net.connect(t, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Second}))
 				p := newProducer(t.Context(), t, conn).open(&sluicev1.Open{Tag: "app"})
 				time.Sleep(10 * time.Minute)
-				cutOff := g.engine.Stats().Sessions == 0
+				cutOff := s.engine.Stats().Sessions == 0
 				if cutOff != c.cutOff {
 					t.Errorf("cut off: %v", cutOff)
 				}
@@ -300,10 +278,7 @@ func TestKeepaliveIsEnforced(t *testing.T) {
 					p.untilAcked(1)
 					p.leave()
 				}
-				if err := conn.Close(); err != nil {
-					t.Error(err)
-				}
-				g.stop()
+				s.stop()
 			})
 		})
 	}
@@ -319,13 +294,9 @@ func TestOddRecordsAreLines(t *testing.T) {
 		}
 		hosts := &network{}
 		g := start(t, hosts.listen("gateway"), engine.Options{Outputs: []engine.OutputOptions{keyed("out", out)}}, server.Options{})
-		client := hosts.client(t, "gateway")
-		s, err := client.Stream(t.Context(), sluice.StreamOptions{
+		a := hosts.app(t, "gateway", sluice.StreamOptions{
 			ID: "s", Tag: "app", Resource: &sluicev1.Resource{Attributes: []*sluicev1.KeyValue{{Key: "host.name", Value: text("h\n1")}}},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 		list := &sluicev1.AnyValue{}
 		for range 40 {
 			list = &sluicev1.AnyValue{Value: &sluicev1.AnyValue_ArrayValue{ArrayValue: &sluicev1.ArrayValue{Values: []*sluicev1.AnyValue{list}}}}
@@ -337,13 +308,11 @@ func TestOddRecordsAreLines(t *testing.T) {
 			{Body: &sluicev1.AnyValue{Value: &sluicev1.AnyValue_BytesValue{BytesValue: []byte("\xff\x00")}}, TraceId: []byte{1}},
 		}
 		for _, r := range odd {
-			if err := s.Add(t.Context(), r); err != nil {
+			if err := a.Add(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := client.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		a.exit()
 		g.stop()
 		lines := slices.Collect(strings.Lines(screen.String()))
 		if len(lines) != len(odd) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/enginetest"
@@ -58,6 +59,14 @@ func (d *destination) will(answer func(ctx context.Context, b *engine.Batch) err
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.answer = answer
+}
+
+// takes makes a destination take so long for a batch.
+func takes(d time.Duration) func(context.Context, *engine.Batch) error {
+	return func(ctx context.Context, _ *engine.Batch) error {
+		pause(ctx, d)
+		return ctx.Err()
+	}
 }
 
 // arrivals are what came of a stream, in order.

@@ -15,10 +15,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/enginetest"
 	"github.com/sluicelog/sluice/engine/memory"
 	"github.com/sluicelog/sluice/engine/schedule"
 	"github.com/sluicelog/sluice/server"
@@ -27,55 +26,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A network is what clients dial in a bubble: each name leads to the gateway that listens there at the moment.
-type network struct {
-	mu sync.Mutex // guards what follows
-	at map[string]*bufconn.Listener
-}
-
-func (n *network) listen(name string) net.Listener {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.at == nil {
-		n.at = map[string]*bufconn.Listener{}
-	}
-	n.at[name] = bufconn.Listen(1 << 20)
-	return n.at[name]
-}
-
-// dial connects to a gateway by its name. Where none listens any more it fails at once.
-func (n *network) dial(ctx context.Context, name string) (net.Conn, error) {
-	n.mu.Lock()
-	lis := n.at[name]
-	n.mu.Unlock()
-	if lis == nil {
-		return nil, errors.New("nobody listens at " + name)
-	}
-	return lis.DialContext(ctx)
-}
-
-// through makes a client dial through wrap, which is given its side of each connection.
-func (n *network) through(wrap func(net.Conn) net.Conn) grpc.DialOption {
-	return grpc.WithContextDialer(func(ctx context.Context, name string) (net.Conn, error) {
-		c, err := n.dial(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		return wrap(c), nil
-	})
-}
-
 // A gateway is a running one.
 type gateway struct {
 	t       testing.TB
 	engine  *engine.Engine
 	server  *server.Server
 	admin   *admin.Server
-	web     *bufconn.Listener // of admin
+	web     *enginetest.Pipe // of admin
 	serving sync.WaitGroup
+	over    bool // it was stopped or killed
 }
 
-// start runs a gateway. What options leave out: the memory buffer, and one route that takes all to all outputs.
+// start runs a gateway. What options leave out: the memory buffer, and one route that takes all to all outputs. It is
+// killed where the test ends before it was stopped: a bubble that is left while something runs in it panics, and what
+// failed is lost among all that is said of that.
 func start(t testing.TB, lis net.Listener, eo engine.Options, so server.Options) *gateway {
 	t.Helper()
 	if eo.Routes == nil {
@@ -88,7 +52,7 @@ func start(t testing.TB, lis net.Listener, eo engine.Options, so server.Options)
 	metrics := admin.NewMetrics("test")
 	eo.Observer = metrics
 	eo.NewBuffer = func(outputs []engine.BufferOutput) (engine.Buffer, error) { return memory.New(outputs), nil }
-	g := &gateway{t: t, web: bufconn.Listen(1 << 16)}
+	g := &gateway{t: t, web: enginetest.NewPipe()}
 	var err error
 	if g.engine, err = engine.New(eo); err != nil {
 		t.Fatal(err)
@@ -111,6 +75,11 @@ func start(t testing.TB, lis net.Listener, eo engine.Options, so server.Options)
 		})
 	}
 	g.admin.SetReady(true)
+	t.Cleanup(func() {
+		if !g.over {
+			g.kill()
+		}
+	})
 	return g
 }
 
@@ -140,6 +109,7 @@ func pause(ctx context.Context, d time.Duration) {
 // stop drains the gateway and ends it. Whatever came before, all is delivered, and no meter is off 0 at the end.
 func (g *gateway) stop() {
 	g.t.Helper()
+	g.over = true
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := g.drain(ctx); err != nil {
@@ -156,6 +126,7 @@ func (g *gateway) stop() {
 // kill ends the gateway as a crash would: connections are cut, and what it holds is gone.
 func (g *gateway) kill() {
 	g.t.Helper()
+	g.over = true
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := g.server.Stop(now); err != nil && !errors.Is(err, context.Canceled) {
@@ -195,7 +166,7 @@ func (g *gateway) get(path string) (code int, body string) {
 	g.t.Helper()
 	transport := &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return g.web.DialContext(ctx) },
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return g.web.Dial(ctx) },
 	}
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://admin"+path, nil)
 	if err != nil {

@@ -23,14 +23,9 @@ import (
 func TestUnreadBytesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const window, appendBytes = 128 << 10, 10_000
-		out, hosts := &destination{}, &network{}
-		out.will(func(context.Context, *engine.Batch) error { return errors.New("not now") })
-		g := start(t, hosts.listen("gateway"), engine.Options{
-			Limits:  engine.Limits{Stream: streamLimit},
-			Outputs: []engine.OutputOptions{keyed("out", out)},
-		}, server.Options{StreamWindow: window})
-		conn := hosts.connect(t)
-		p := newProducer(t.Context(), t, conn).open(&sluicev1.Open{StreamId: "s", Tag: "app"})
+		s := newSite(t, engine.Limits{Stream: streamLimit}, server.Options{StreamWindow: window})
+		s.out.will(func(context.Context, *engine.Batch) error { return errors.New("not now") })
+		p := newProducer(t.Context(), t, s.net.connect(t)).open(&sluicev1.Open{StreamId: "s", Tag: "app"})
 		var sent atomic.Int64
 		poured := make(chan error, 1)
 		go func() {
@@ -49,13 +44,13 @@ func TestUnreadBytesAreBounded(t *testing.T) {
 		if n := sent.Load(); n < 2*streamLimit || n > most {
 			t.Errorf("%d bytes were taken, want at most %d", n, most)
 		}
-		out.will(nil)
+		s.out.will(nil)
 		p.untilAcked(500)
-		if err := errors.Join(<-poured, conn.Close()); err != nil {
+		if err := <-poured; err != nil {
 			t.Error(err)
 		}
-		g.stop()
-		if n := len(out.bodies("s")); n != 500 {
+		s.stop()
+		if n := len(s.out.bodies("s")); n != 500 {
 			t.Errorf("%d records came", n)
 		}
 	})
@@ -64,10 +59,8 @@ func TestUnreadBytesAreBounded(t *testing.T) {
 // A connection carries so many calls at a time, and so much of headers. What is over that waits, or is refused, alone.
 func TestConnectionLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hosts := &network{}
-		g := start(t, hosts.listen("gateway"), engine.Options{Outputs: []engine.OutputOptions{keyed("out", &destination{})}},
-			server.Options{MaxStreams: 2})
-		conn := hosts.connect(t)
+		s := newSite(t, engine.Limits{}, server.Options{MaxStreams: 2})
+		conn := s.net.connect(t)
 		one := newProducer(t.Context(), t, conn).open(&sluicev1.Open{Tag: "app"})
 		two := newProducer(t.Context(), t, conn).open(&sluicev1.Open{Tag: "app"})
 		send := func(ctx context.Context) error {
@@ -89,10 +82,7 @@ func TestConnectionLimits(t *testing.T) {
 		two.append(1, "x")
 		two.untilAcked(1)
 		two.leave()
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-		g.stop()
+		s.stop()
 	})
 }
 
@@ -100,21 +90,15 @@ func TestConnectionLimits(t *testing.T) {
 // notices.
 func TestStreamsAreCapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hosts := &network{}
-		g := start(t, hosts.listen("gateway"), engine.Options{
-			Limits:  engine.Limits{Streams: 2},
-			Outputs: []engine.OutputOptions{keyed("out", &destination{})},
-		}, server.Options{})
-		conn := hosts.connect(t)
+		s := newSite(t, engine.Limits{Streams: 2}, server.Options{})
+		conn := s.net.connect(t)
 		one := newProducer(t.Context(), t, conn).open(&sluicev1.Open{StreamId: "one", Tag: "app"})
 		two := newProducer(t.Context(), t, conn).open(&sluicev1.Open{StreamId: "two", Tag: "app"})
-		three := newProducer(t.Context(), t, conn)
-		three.sendOpen(&sluicev1.Open{StreamId: "three", Tag: "app"})
-		err := three.end()
+		err := newProducer(t.Context(), t, conn).end() // before it has opened
 		if i := info(err); status.Code(err) != codes.ResourceExhausted || i.GetReason() != "TOO_MANY_STREAMS" || retryAfter(err) <= 0 {
 			t.Errorf("a third stream: %v", err)
 		}
-		if n := g.metrics()[`sluice_calls_total{code="ResourceExhausted",method="StreamLogs"}`]; n != 1 {
+		if n := s.metrics()[`sluice_calls_total{code="ResourceExhausted",method="StreamLogs"}`]; n != 1 {
 			t.Errorf("%v were counted", n)
 		}
 		one.leave()
@@ -122,9 +106,6 @@ func TestStreamsAreCapped(t *testing.T) {
 		two.append(1, "x")
 		two.untilAcked(1)
 		two.leave()
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-		g.stop()
+		s.stop()
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,8 +30,7 @@ func TestMetrics(t *testing.T) {
 			Limits:  engine.Limits{Stream: streamLimit},
 			Outputs: []engine.OutputOptions{keyed("out", out), bad},
 		}, server.Options{})
-		conn := hosts.connect(t, sendsWire())
-		p := newProducer(t.Context(), t, conn).open(&sluicev1.Open{StreamId: "s", Tag: "app"})
+		p := newProducer(t.Context(), t, hosts.connect(t, sendsWire())).open(&sluicev1.Open{StreamId: "s", Tag: "app"})
 		p.append(1, strings.Repeat("x", streamLimit))
 		p.raw(wire{}.field(2, wire{}.varint(1, 2).field(2, []byte{0xff})))
 		p.untilState(sluicev1.State_STATE_PAUSED)
@@ -94,9 +94,6 @@ func TestMetrics(t *testing.T) {
 		if at := m[`sluice_output_last_success_timestamp_seconds{output="out"}`]; at < float64(time.Now().Add(-time.Minute).Unix()) {
 			t.Errorf("last success at %v", at)
 		}
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
 		g.stop()
 	})
 }
@@ -129,47 +126,44 @@ func TestLabelsAreBounded(t *testing.T) {
 // The probes follow the gateway's life; what is wrong with a destination fails neither.
 func TestProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out, hosts := &destination{}, &network{}
-		g := start(t, hosts.listen("gateway"), engine.Options{Outputs: []engine.OutputOptions{keyed("out", out)}}, server.Options{})
+		s := newSite(t, engine.Limits{}, server.Options{})
 		want := func(when string, live, ready int, says string) {
 			t.Helper()
-			liveCode, lively := g.get("/livez")
-			readyCode, readily := g.get("/readyz")
+			liveCode, lively := s.get("/livez")
+			readyCode, readily := s.get("/readyz")
 			if liveCode != live || readyCode != ready || !strings.Contains(lively+readily, says) {
 				t.Errorf("%s: livez %d %s, readyz %d %s", when, liveCode, lively, readyCode, readily)
 			}
 		}
-		g.admin.SetReady(false)
+		s.admin.SetReady(false)
 		want("before it listens", 200, 503, "starting")
-		g.admin.SetReady(true)
+		s.admin.SetReady(true)
 		want("at rest", 200, 200, "ok")
 
-		out.will(func(context.Context, *engine.Batch) error { return errors.New("connection refused") })
-		conn := hosts.connect(t)
-		p := newProducer(t.Context(), t, conn).open(&sluicev1.Open{StreamId: "s", Tag: "app"})
+		s.out.will(func(context.Context, *engine.Batch) error { return errors.New("connection refused") })
+		p := newProducer(t.Context(), t, s.net.connect(t)).open(&sluicev1.Open{StreamId: "s", Tag: "app"})
 		p.append(1, "one")
 		time.Sleep(time.Hour)
 		want("with an output down for an hour", 200, 200, "1 records wait, last error: connection refused")
 
 		letGo := make(chan struct{})
-		out.will(func(context.Context, *engine.Batch) error { <-letGo; return nil })
+		end := sync.OnceFunc(func() { close(letGo) })
+		t.Cleanup(end)
+		s.out.will(func(context.Context, *engine.Batch) error { <-letGo; return nil })
 		time.Sleep(10 * time.Minute)
 		want("with a write that hangs", 503, 200, "1 writes ignore their deadline")
-		close(letGo)
+		end()
 		p.untilAcked(1)
 		want("once that is over", 200, 200, "ok")
 
-		g.server.Drain()
-		if err := g.engine.Drain(t.Context()); err != nil {
+		s.server.Drain()
+		if err := s.engine.Drain(t.Context()); err != nil {
 			t.Error(err)
 		}
 		want("while it drains", 200, 503, "draining")
 		if err := p.end(); status.Code(err) != codes.Unavailable {
 			t.Errorf("ended with %v", err)
 		}
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-		g.stop()
+		s.stop()
 	})
 }

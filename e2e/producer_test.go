@@ -11,7 +11,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	encproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
@@ -47,18 +46,6 @@ func (c wireCodec) Marshal(v any) (mem.BufferSlice, error) {
 // sendsWire makes a connection take wire for a message.
 func sendsWire() grpc.DialOption {
 	return grpc.WithDefaultCallOptions(grpc.ForceCodecV2(wireCodec{encoding.GetCodecV2(encproto.Name)}))
-}
-
-// connect is a plain gRPC connection to the gateway in the network.
-func (n *network) connect(t testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
-	t.Helper()
-	conn, err := grpc.NewClient("passthrough:gateway", append([]grpc.DialOption{
-		grpc.WithContextDialer(n.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
-	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn
 }
 
 // A producer is a stream of a generated client.

@@ -17,9 +17,9 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	sluice "github.com/sluicelog/sluice/clients/go"
+	"github.com/sluicelog/sluice/engine/enginetest"
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
 )
 
@@ -27,7 +27,7 @@ import (
 // set, which tells every connection.
 type gateway struct {
 	sluicev1.UnimplementedIngestServiceServer
-	listener *bufconn.Listener
+	listener *enginetest.Pipe
 	server   *grpc.Server
 
 	mu      sync.Mutex
@@ -77,7 +77,7 @@ func newGateway(t testing.TB, opts ...grpc.ServerOption) *gateway {
 func startGateway(opts ...grpc.ServerOption) (started *gateway, stop func()) {
 	opts = append(opts, grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second}))
 	g := &gateway{
-		listener: bufconn.Listen(1 << 20), limit: 8 << 20, server: grpc.NewServer(opts...),
+		listener: enginetest.NewPipe(), limit: 8 << 20, server: grpc.NewServer(opts...),
 		streams: map[string]*state{}, conns: map[*conn]struct{}{},
 	}
 	sluicev1.RegisterIngestServiceServer(g.server, g)
@@ -121,7 +121,7 @@ func connectTo(gateways ...*gateway) []sluice.Option {
 	return []sluice.Option{sluice.WithPlaintext(), sluice.WithDialOptions(
 		grpc.WithResolvers(names),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			return byAddr[addr].listener.DialContext(ctx)
+			return byAddr[addr].listener.Dial(ctx)
 		}),
 	)}
 }
@@ -137,12 +137,15 @@ func (g *gateway) StreamLogs(rpc grpc.BidiStreamingServer[sluicev1.StreamLogsReq
 	c, err := g.open(o)
 	defer g.leave(c)
 	if err != nil {
-		time.Sleep(time.Second) // so that what the test logs first is queued
 		return err
 	}
 	if c.state == nil {
-		<-rpc.Context().Done()
-		return status.FromContextError(rpc.Context().Err()).Err()
+		select {
+		case err := <-c.end:
+			return err
+		case <-rpc.Context().Done():
+			return status.FromContextError(rpc.Context().Err()).Err()
+		}
 	}
 	if !g.isDeaf() {
 		go g.read(c, rpc)

@@ -300,15 +300,16 @@ func TestRejectedRecordsAreCountedAndTold(t *testing.T) {
 	})
 }
 
-// What a gateway says is never trusted so far that the client breaks, or hangs. Unless it lies about acks, nothing is lost.
+// What a gateway says is never trusted so far that the client breaks, hangs, or loses anything. A gateway that says it
+// expects more than there is refuses what it gets then; that is final, as any refusal, and Log says so from then on.
 func TestNonsenseFromTheGateway(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
-		lies     bool
+		ends     bool // the stream, with FAILED_PRECONDITION for the first append
 		nonsense func(*sluicev1.StreamStatus)
 	}{
 		{"ack moves back", false, func(st *sluicev1.StreamStatus) { st.AckedSequence /= 2 }},
-		{"ack of the unsent", true, func(st *sluicev1.StreamStatus) { st.AckedSequence = 1<<64 - 1 }},
+		{"ack of the unsent", false, func(st *sluicev1.StreamStatus) { st.AckedSequence = 1<<64 - 1 }},
 		{"next of the unknown", false, func(st *sluicev1.StreamStatus) { st.NextSequence = 1<<64 - 1 }},
 		{"next too high", true, func(st *sluicev1.StreamStatus) { st.NextSequence += 1000 }},
 		{"next is nothing", false, func(st *sluicev1.StreamStatus) { st.NextSequence = 0 }},
@@ -321,29 +322,43 @@ func TestNonsenseFromTheGateway(t *testing.T) {
 		{"empty", false, func(st *sluicev1.StreamStatus) { proto.Reset(st) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				g := newGateway(t)
-				g.status = tt.nonsense
-				s := open(t, newClient(t, g), sluice.StreamOptions{BatchRecords: 3})
-				for i := range 20 { // a lie may end the stream on the way
-					if err := s.Log(t.Context(), strconv.Itoa(i+1)); err != nil && !tt.lies {
-						t.Fatal(err)
-					}
-				}
-				settle(time.Second)
-				g.cut(status.Error(codes.Unavailable, "gone"))
-				_ = s.Log(t.Context(), "21")
-				settle(time.Minute)
-				if got, _ := g.taken("s"); !tt.lies && !cmp.Equal(got, numbers(1, 21)) {
-					t.Errorf("taken %v", got)
-				}
-				g.set(func() { g.status = nil })
-				report, err := s.Close(t.Context())
-				if !tt.lies && err != nil {
-					t.Errorf("Close: %+v, %v", report, err)
-				}
-			})
+			synctest.Test(t, func(t *testing.T) { withNonsense(t, tt.nonsense, tt.ends) })
 		})
+	}
+}
+
+func withNonsense(t *testing.T, nonsense func(*sluicev1.StreamStatus), ends bool) {
+	const batch = 3
+	g := newGateway(t)
+	g.status = nonsense
+	s := open(t, newClient(t, g), sluice.StreamOptions{BatchRecords: batch})
+	synctest.Wait() // the first status has come
+	for i := 1; i <= 21; i++ {
+		if i == 21 {
+			settle(time.Second)
+			g.cut(status.Error(codes.Unavailable, "gone"))
+		}
+		err := s.Log(t.Context(), strconv.Itoa(i))
+		if refused := ends && i > batch; refused != (status.Code(err) == codes.FailedPrecondition) || !refused && err != nil {
+			t.Errorf("Log of record %d: %v", i, err)
+		}
+		synctest.Wait() // an append that is full was sent, and answered
+	}
+	settle(time.Minute)
+	g.set(func() { g.status = nil })
+	report, err := s.Close(t.Context())
+	if ends {
+		if status.Code(err) != codes.FailedPrecondition || report.Lost() != batch || report.First != 1001 || report.Last != 1003 {
+			t.Errorf("Close: %+v, %v", report, err)
+		}
+		wantTaken(t, g, "s", nil, 0)
+		return
+	}
+	if err != nil || report.Lost() != 0 || s.Stats().Acked != 21 {
+		t.Errorf("Close: %+v, %v; stats %+v", report, err, s.Stats())
+	}
+	if got, _ := g.taken("s"); !cmp.Equal(got, numbers(1, 21)) {
+		t.Errorf("taken %v", got)
 	}
 }
 

@@ -22,7 +22,10 @@ func TestEpochTooSmallIsRaisedOnce(t *testing.T) {
 		g.streams["s"] = &state{epoch: future, next: 50}
 		s := open(t, newClient(t, g), sluice.StreamOptions{})
 		log(t, s, 1, 3)
-		synctest.Wait() // no backoff before the second attempt
+		synctest.Wait()
+		if st := s.Stats(); st.State != sluice.Active { // no backoff before the second attempt
+			t.Errorf("stats %+v", st)
+		}
 		if err := s.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -109,9 +112,11 @@ func TestRefusalIsFinal(t *testing.T) {
 		t.Run(code.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := newGateway(t)
-				g.refuse = status.Error(code, `no route takes tag "test.stream"`)
+				g.silent = true
 				s := open(t, newClient(t, g), sluice.StreamOptions{})
 				log(t, s, 1, 2)
+				synctest.Wait()
+				g.cut(status.Error(code, `no route takes tag "test.stream"`)) // what was logged is queued
 				err := s.Flush(t.Context())
 				if err == nil || !strings.Contains(err.Error(), `no route takes tag "test.stream"`) {
 					t.Errorf("Flush: %v", err)
