@@ -27,6 +27,10 @@ type flight struct {
 	panics int      // of its output, with this batch
 	again  bool     // what flies was attempted before, in this batch or in a larger one
 	probes *parking // that it finds out about while it flies; nil
+
+	sent     func(*Batch) // is told that it is; nil: nobody
+	follower *Batch       // that stands by while this one flies; nil
+	turn     *turn        // that it stands by for, or stood; nil: it flew at once
 }
 
 // NewBatch makes a batch of spans of one key, in order. There must be at least one.
@@ -51,18 +55,13 @@ type BatchRecord struct {
 }
 
 // All yields the batch's records in order with their index in the batch, which is what a [Partial] speaks of.
-func (b *Batch) All() iter.Seq2[int, BatchRecord] { return b.From(0) }
-
-// From is All without the records before first.
-func (b *Batch) From(first int) iter.Seq2[int, BatchRecord] {
+func (b *Batch) All() iter.Seq2[int, BatchRecord] {
 	return func(yield func(int, BatchRecord) bool) {
 		n := 0
 		for i := range b.Spans {
 			s, c := &b.Spans[i], b.chunks[i]
-			skip := min(max(first-n, 0), s.Records.Len())
-			n += skip
 			rest, at := c.Data, 0
-			for index := range s.Records.Slice(skip, s.Records.Len()).All() {
+			for index := range s.Records.All() {
 				var r Record
 				for ; at <= index; at++ {
 					r, rest = nextRecord(rest)

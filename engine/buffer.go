@@ -44,7 +44,7 @@ type BufferOutput struct {
 // A Pos is a chunk's place in a cursor. It is meaningful to the cursor that gave it out, until the chunk is done there.
 type Pos uint64
 
-// A Part is records of one chunk that an output is done with.
+// A Part is records of one chunk, in one cursor.
 type Part struct {
 	Pos     Pos
 	Records Selection
@@ -52,9 +52,11 @@ type Part struct {
 
 // A Cursor is one output's way through a buffer. Next is called by one goroutine at a time; the others by any.
 type Cursor interface {
-	// Next gives the next chunk that goes to this output, retained for the caller, or false when there is none yet; Wake
-	// says when to ask again. It does not block. The chunk counts as needed until all its records were given to Done.
-	Next() (Pos, *Chunk, bool)
+	// Next gives the next chunk that goes to this output, retained for the caller, with the records of it that the output needs:
+	// all, but for those that it was done with in another life of the process. Or false when there is none yet; Wake says when
+	// to ask again. It waits for nobody, but may read from a disk. The chunk counts as needed until all these records were given
+	// to Done.
+	Next() (Part, *Chunk, bool)
 	// Wake has capacity 1 and is signalled when Next has more to give.
 	Wake() <-chan struct{}
 	// Load gives the chunk at p again, retained for the caller, reading it back where the buffer had to.

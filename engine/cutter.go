@@ -18,12 +18,17 @@ func newCutter(out Output) cutter {
 	return cutter{keyer: keyer, measurer: measurer, groups: map[string]uint32{}}
 }
 
-// wholeSpan is all of a chunk that the cursor just gave, not yet cut.
-func wholeSpan(cur Cursor, pos Pos, c *Chunk) Span {
+// uncut is what of a chunk the cursor just gave.
+func uncut(cur Cursor, p Part, c *Chunk) Span {
 	return Span{
-		Cursor: cur, Pos: pos, Stream: c.Stream, Records: SelectRange(0, c.Count),
-		Bytes: len(c.Data), Arrived: c.Arrived, Urgent: c.Urgent,
+		Cursor: cur, Pos: p.Pos, Stream: c.Stream, Records: p.Records,
+		Bytes: bytesOf(c, p.Records), Arrived: c.Arrived, Urgent: c.Urgent,
 	}
+}
+
+// bytesOf is how many wire bytes some of a chunk's records have, pro rata.
+func bytesOf(c *Chunk, some Selection) int {
+	return int(int64(len(c.Data)) * int64(some.Len()) / int64(c.Count))
 }
 
 // cut gives the spans of a span, whose chunk is c, by the keys of this output. They are valid until the next call.

@@ -91,7 +91,7 @@ func TestCutting(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := newCutter(c.out)
 			chunk := wires(records...)
-			whole := wholeSpan(nil, 9, chunk)
+			whole := uncut(nil, Part{9, SelectRange(0, chunk.Count)}, chunk)
 			whole.Records, whole.Key, whole.Dead = c.choose, "of another output", dead
 			whole.Bytes = len(chunk.Data) * c.choose.Len() / chunk.Count
 			for range 2 { // a cutter is used over and over
@@ -144,7 +144,7 @@ func TestMeasuring(t *testing.T) {
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {
 			k := newCutter(c.out)
-			whole := wholeSpan(nil, 9, chunk)
+			whole := uncut(nil, Part{9, SelectRange(0, chunk.Count)}, chunk)
 			whole.Records = c.choose
 			for range 2 {
 				got := map[string]int{}
@@ -163,9 +163,9 @@ func TestMeasuring(t *testing.T) {
 func TestCutsDoNotShare(t *testing.T) {
 	k := newCutter(byFirst{true})
 	one, two := wires("a", "b", "a", "b"), wires("b", "b", "a", "a")
-	first := slices.Clone(k.cut(wholeSpan(nil, 1, one), one))
-	k.cut(wholeSpan(nil, 2, two), two)
-	if got := cutOf(t, first, wholeSpan(nil, 1, one)); got != "a:0,2 b:1,3" {
+	first := slices.Clone(k.cut(uncut(nil, Part{1, SelectRange(0, one.Count)}, one), one))
+	k.cut(uncut(nil, Part{2, SelectRange(0, two.Count)}, two), two)
+	if got := cutOf(t, first, uncut(nil, Part{1, SelectRange(0, one.Count)}, one)); got != "a:0,2 b:1,3" {
 		t.Errorf("the first cut became %s", got)
 	}
 }
@@ -175,7 +175,7 @@ func TestACutterForgets(t *testing.T) {
 	k := newCutter(byFirst{true})
 	for i := range 200 {
 		c := wires(string(rune('!'+i%90)), string(rune('!'+(i+1)%90)))
-		k.cut(wholeSpan(nil, Pos(i), c), c)
+		k.cut(uncut(nil, Part{Pos(i), SelectRange(0, c.Count)}, c), c)
 	}
 	if len(k.groups) != 2 {
 		t.Errorf("%d keys are known", len(k.groups))

@@ -36,7 +36,9 @@ type delivery struct {
 	done    chan struct{} // closed when the loop has ended
 
 	// The loop alone touches what follows.
-	airborne                            int
+	airborne                            int             // writes that have not returned
+	aloft                               map[*Batch]bool // what flies, and whether it is sent
+	misfit                              bool            // the last that landed did not fit: one that stood by would have been called off
 	parked                              map[string]*parking
 	draining                            bool
 	dropped                             map[string]int64 // records by reason, not yet told
@@ -50,7 +52,7 @@ func newDelivery(e *Engine, index int, o OutputOptions) *delivery {
 	d := &delivery{
 		OutputOptions: o, engine: e, index: index, share: NewMeter(o.Share),
 		box: mailbox{bell: newBell(e.mute)}, cutter: newCutter(o.Output), parked: map[string]*parking{}, dropped: map[string]int64{},
-		abandon: make(chan struct{}), done: make(chan struct{}),
+		abandon: make(chan struct{}), done: make(chan struct{}), aloft: map[*Batch]bool{},
 		books: newBooks(o.Name),
 	}
 	d.lookAhead = max(minLookAhead, int(e.ceiling/(1<<minSlabShift+chunkOverhead)))
@@ -95,10 +97,13 @@ func (d *delivery) stopping() <-chan struct{} {
 func (d *delivery) round(now time.Time) time.Duration {
 	m := d.box.take()
 	for _, l := range m.landed {
-		d.land(now, l)
+		d.arrive(now, l)
 	}
 	if d.flights.Err() != nil {
 		return maxWait
+	}
+	for _, b := range m.sent {
+		d.sent(b)
 	}
 	d.read(now)
 	d.accept(now, m.dead)
@@ -120,12 +125,12 @@ func (d *delivery) round(now time.Time) time.Duration {
 // read cuts what the cursor has into spans.
 func (d *delivery) read(now time.Time) {
 	for d.Scheduler.Waiting() < d.lookAhead || d.overShare() {
-		pos, c, ok := d.cursor.Next()
+		p, c, ok := d.cursor.Next()
 		if !ok {
 			return
 		}
-		d.books.owe(c.Stream, int64(c.Count))
-		d.cut(now, wholeSpan(d.cursor, pos, c), c)
+		d.books.owe(c.Stream, int64(p.Records.Len()))
+		d.cut(now, uncut(d.cursor, p, c), c)
 		c.Release()
 	}
 }
@@ -167,7 +172,7 @@ func (d *delivery) accept(now time.Time, dead []Span) {
 			d.engine.log.Error("load dead letter", "output", d.Name, "stream", s.Stream.ID, "err", err)
 			continue
 		}
-		s.Bytes = int(int64(len(c.Data)) * int64(s.Records.Len()) / int64(c.Count))
+		s.Bytes = bytesOf(c, s.Records)
 		d.cut(now, s, c)
 		c.Release()
 	}
@@ -178,6 +183,7 @@ func (d *delivery) launch(now time.Time) time.Duration {
 	for {
 		b, wait := d.Scheduler.Next(now)
 		if b == nil {
+			d.standBy(now)
 			if wait < 0 || wait > maxWait {
 				wait = maxWait
 			}
@@ -235,11 +241,11 @@ func (d *delivery) wait(ctx context.Context) error {
 // undelivered is told after the loop has ended.
 func (d *delivery) undelivered() []Undelivered {
 	for {
-		_, c, ok := d.cursor.Next()
+		p, c, ok := d.cursor.Next()
 		if !ok {
 			return d.books.owed()
 		}
-		d.books.owe(c.Stream, int64(c.Count))
+		d.books.owe(c.Stream, int64(p.Records.Len()))
 		c.Release()
 	}
 }

@@ -17,6 +17,22 @@ type landing struct {
 
 // fly starts a batch's Write on a goroutine of its own. The loop waits for its landing.
 func (d *delivery) fly(now time.Time, b *Batch) {
+	deadline := now.Add(d.FlushTimeout)
+	b.turn, b.follower = nil, nil
+	if b.sent == nil { // what an earlier Write left behind may still say that it is
+		b.sent = d.box.sent
+	}
+	d.depart(now, deadline, b)
+	d.airborne++
+	go func() {
+		ctx, cancel := context.WithDeadline(d.flights, deadline)
+		defer cancel()
+		d.box.land(d.write(ctx, b))
+	}()
+}
+
+// depart books a batch that is sent from now on.
+func (d *delivery) depart(now, deadline time.Time, b *Batch) {
 	b.Attempt++
 	b.again = !b.First.IsZero()
 	if !b.again {
@@ -25,14 +41,8 @@ func (d *delivery) fly(now time.Time, b *Batch) {
 	if b.probes = d.parked[b.Key]; b.probes != nil {
 		b.probes.flying++
 	}
-	deadline := now.Add(d.FlushTimeout)
-	d.airborne++
+	d.aloft[b] = false
 	d.books.takeOff(now, deadline, b)
-	go func() {
-		ctx, cancel := context.WithDeadline(d.flights, deadline)
-		defer cancel()
-		d.box.land(d.write(ctx, b))
-	}()
 }
 
 // write pins the batch's chunks for as long as the output has them, however long that is.
@@ -48,6 +58,9 @@ func (d *delivery) write(ctx context.Context, b *Batch) *landing {
 	l.panicked, l.err = d.attempt(ctx, b)
 	b.Pin(nil)
 	release(chunks)
+	if b.turn != nil && b.turn.hasCome() {
+		start = b.turn.at
+	}
 	l.latency = time.Since(start)
 	return l
 }

@@ -5,10 +5,24 @@ import (
 	"time"
 )
 
-// land books a Write that has returned and says what becomes of its records.
+// arrive takes a Write that has returned. One that returned before its turn waits for it all the same; that of one that was
+// called off does not come.
+func (d *delivery) arrive(now time.Time, l *landing) {
+	d.airborne--
+	if t := l.batch.turn; t != nil && !t.hasCome() {
+		t.early = l
+		return
+	}
+	d.land(now, l)
+}
+
+// land books a flight that has ended and says what becomes of its records.
 func (d *delivery) land(now time.Time, l *landing) {
 	b := l.batch
-	d.airborne--
+	delete(d.aloft, b)
+	if b.turn != nil && b.turn.guard != nil {
+		b.turn.guard.Stop()
+	}
 	if b.probes != nil {
 		b.probes.flying--
 		b.probes = nil
@@ -19,9 +33,6 @@ func (d *delivery) land(now time.Time, l *landing) {
 	}
 	d.books.touchDown(now, l, v)
 	d.report(now, l, v)
-	for _, r := range v.delivered {
-		d.finish(b.slice(r), "delivered", "")
-	}
 	for _, r := range v.rejected {
 		d.reject(b.slice(r.Range), DeadLetter{
 			Reason: r.Reason, Message: r.Message, Attempts: b.Attempt, First: b.First, Last: now,
@@ -43,10 +54,29 @@ func (d *delivery) land(now time.Time, l *landing) {
 	if v.cool > 0 {
 		result.Cool = now.Add(v.cool)
 	}
-	d.Scheduler.Done(now, b, result)
+	d.misfit = len(v.back) > 0
+	d.settle(now, b, result, v.whole())
+	for _, r := range v.delivered { // after what stood by has left: that is in more of a hurry
+		d.finish(b.slice(r), "delivered", "")
+	}
 	if p := d.parked[b.Key]; p != nil && p.diverting {
 		d.reject(d.Scheduler.Take(now, b.Key), p.deadLetter(now))
 	}
+}
+
+// settle gives the scheduler back what flew. What stood by for it flies if that went well; else it is put back first, for what
+// is left of this one goes before it. The slot is for whatever stands by for want of one, if it is still free.
+func (d *delivery) settle(now time.Time, b *Batch, r Result, whole bool) {
+	f := b.follower
+	b.follower = nil
+	if f != nil && !whole {
+		d.callOff(now, f)
+	}
+	d.Scheduler.Done(now, b, r)
+	if f != nil && whole {
+		d.letGo(now, f)
+	}
+	d.standIn(now)
 }
 
 // rest makes the batches that are tried again. The whole batch is tried as it is; it is frozen.

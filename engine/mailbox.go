@@ -14,6 +14,7 @@ type mailbox struct {
 // mail is what came since the loop last looked.
 type mail struct {
 	landed  []*landing
+	sent    []*Batch
 	hurried map[*Stream]struct{}
 	dead    []Span
 	drain   bool
@@ -28,6 +29,10 @@ func (b *mailbox) post(write func(*mail)) {
 
 func (b *mailbox) land(l *landing) {
 	b.post(func(m *mail) { m.landed = append(m.landed, l) })
+}
+
+func (b *mailbox) sent(batch *Batch) {
+	b.post(func(m *mail) { m.sent = append(m.sent, batch) })
 }
 
 func (b *mailbox) hurry(s *Stream) {

@@ -11,9 +11,10 @@ import (
 //
 // Write answers nil when all is delivered. Otherwise it answers an error of one of the kinds below, or a [*Partial]. Any
 // other error is read as retryable. Write should end when ctx does; one that does not keeps its slot, its key and its
-// memory until it returns. It is called from up to as many goroutines at once as the scheduler lets fly.
+// memory until it returns. It is called from up to as many goroutines at once as the scheduler lets fly; and where the
+// output says that a batch is sent ([Batch.Sent]) as many again, which wait for their turn ([Batch.Turn]).
 //
-// An Output may also be a [Keyer], a [Batcher] and an io.Closer, which is called once, after the last Write returned.
+// An Output may also be a [Keyer], a [Batcher], a [Measurer] and an io.Closer, which is called once, after the last Write returned.
 type Output interface {
 	Write(ctx context.Context, b *Batch) error
 }
@@ -40,11 +41,8 @@ type Measurer interface {
 // BatchLimits bound a batch. A zero field means no bound, but for Linger, where it means not to wait.
 type BatchLimits struct {
 	MaxBytes   int // wire bytes of the records, or as a Measurer counts
-	MaxRecords int //
-	// Bulk is for an output with one batch in flight at a time, as with the sync scheduler: a batch takes up to so many times
-	// MaxBytes and MaxRecords while that much waits, so that the output can prepare its next request while one is under way.
-	Bulk   int
-	Linger time.Duration // how long a batch that is not full may wait, from its oldest record's arrival
+	MaxRecords int
+	Linger     time.Duration // how long a batch that is not full may wait, from its oldest record's arrival
 }
 
 // A Kind is how an output's error is to be taken.

@@ -35,6 +35,9 @@ type verdict struct {
 	pushback  bool
 }
 
+// whole reports whether nothing of the batch is left, and its destination is well.
+func (v *verdict) whole() bool { return v.taken && len(v.rest)+len(v.back) == 0 }
+
 // judge is the policy of retries. It changes nothing but what the batch knows of its panics and splits.
 func (r Retry) judge(now time.Time, l *landing) verdict {
 	b := l.batch

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/enginetest"
@@ -63,13 +62,13 @@ type rig struct {
 	t      testing.TB
 	engine *engine.Engine
 	out    *gate
-	lis    *bufconn.Listener
+	lis    *enginetest.Pipe
 	serve  sync.WaitGroup
 }
 
 func newRig(t testing.TB, limits engine.Limits, o Options) *rig {
 	t.Helper()
-	r := &rig{t: t, out: &gate{}, lis: bufconn.Listen(1 << 20)}
+	r := &rig{t: t, out: &gate{}, lis: enginetest.NewPipe()}
 	r.start(r.lis, limits, o, engine.OutputOptions{
 		Output:    r.out,
 		Scheduler: schedule.NewKeyed(engine.BatchLimits{MaxBytes: 1 << 20, MaxRecords: 10_000}, schedule.Fixed(4)),
@@ -127,7 +126,7 @@ func (r *rig) finish() {
 func (r *rig) dial(wrap func(net.Conn) net.Conn, o ...grpc.DialOption) *grpc.ClientConn {
 	r.t.Helper()
 	dialer := func(ctx context.Context, _ string) (net.Conn, error) {
-		c, err := r.lis.DialContext(ctx)
+		c, err := r.lis.Dial(ctx)
 		if err == nil && wrap != nil {
 			c = wrap(c)
 		}

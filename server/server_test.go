@@ -120,7 +120,7 @@ func TestLog(t *testing.T) {
 		got := log.String()
 		for _, want := range []string{
 			`level=DEBUG msg="finished call"`, "grpc.code=OK", `level=WARN msg="finished call"`, "grpc.code=FailedPrecondition",
-			"grpc.method=SendLogs", "grpc.method=StreamLogs", "grpc.service=sluice.v1.IngestService", "peer.address=bufconn",
+			"grpc.method=SendLogs", "grpc.method=StreamLogs", "grpc.service=sluice.v1.IngestService", "peer.address=pipe",
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("no %s in\n%s", want, got)

@@ -175,7 +175,7 @@ func TestStopWithSilentPeers(t *testing.T) {
 		if err := r.engine.Drain(t.Context()); err != nil {
 			t.Error(err)
 		}
-		silent, err := r.lis.DialContext(t.Context())
+		silent, err := r.lis.Dial(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

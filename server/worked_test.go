@@ -11,9 +11,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/enginetest"
 	"github.com/sluicelog/sluice/engine/schedule"
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
 )
@@ -28,9 +28,9 @@ func TestWorkedCase(t *testing.T) {
 			name = "given up"
 		}
 		t.Run(name, func(t *testing.T) {
-			t.Run("bufconn", func(t *testing.T) {
+			t.Run("pipe", func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					r := &rig{t: t, out: &gate{}, lis: bufconn.Listen(1 << 20)}
+					r := &rig{t: t, out: &gate{}, lis: enginetest.NewPipe()}
 					workedCase(r, r.lis, 10*time.Second, giveUp, func() *grpc.ClientConn { return r.dial(nil) })
 				})
 			})

@@ -184,7 +184,8 @@ func (b *bufferBench) await(t testing.TB, output int) (engine.Pos, *engine.Chunk
 	timeout := time.After(hang)
 	for {
 		if p, c, ok := b.cursors[output].Next(); ok {
-			return p, c
+			wantAll(t, p, c)
+			return p.Pos, c
 		}
 		select {
 		case <-b.cursors[output].Wake():
@@ -194,11 +195,19 @@ func (b *bufferBench) await(t testing.TB, output int) (engine.Pos, *engine.Chunk
 	}
 }
 
+// wantAll checks that all records of a chunk are given out.
+func wantAll(t testing.TB, p engine.Part, c *engine.Chunk) {
+	t.Helper()
+	if p.Records.Len() != c.Count || c.Count > 0 && p.Records.At(0) != 0 {
+		t.Errorf("%d records are given out of the chunk at %d, want %d", p.Records.Len(), c.First, c.Count)
+	}
+}
+
 // wantNone checks that the output has no more to read.
 func (b *bufferBench) wantNone(t testing.TB, output int) {
 	t.Helper()
 	if p, c, ok := b.cursors[output].Next(); ok {
-		t.Errorf("output %s: Next gave sequence %d at position %d, want none", b.outputs[output].Name, c.First, p)
+		t.Errorf("output %s: Next gave sequence %d at position %d, want none", b.outputs[output].Name, c.First, p.Pos)
 		c.Release()
 	}
 }

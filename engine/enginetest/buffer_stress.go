@@ -98,7 +98,8 @@ func (s *bufferStress) readAll(t *testing.T, o int, stop <-chan struct{}) {
 			}
 			last[c.Stream] = c.Last
 			read += int64(c.Count)
-			work <- place{p, c}
+			wantAll(t, p, c)
+			work <- place{p.Pos, c}
 			continue
 		}
 		select {

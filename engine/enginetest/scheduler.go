@@ -137,6 +137,43 @@ func describeSpans(spans []engine.Span) string {
 	return strings.Join(words, " ")
 }
 
+// follows checks that a batch stands by for the end of that flight, and what it carries.
+func (b *schedulerBench) follows(flying *engine.Batch, want string) *engine.Batch {
+	b.t.Helper()
+	batch := b.Follow(b.now, flying)
+	if batch == nil {
+		b.t.Fatalf("nothing follows, want %q", want)
+	}
+	if got := batch.Key + ": " + describeSpans(batch.Spans); got != want {
+		b.t.Fatalf("%q follows, want %q", got, want)
+	}
+	return batch
+}
+
+// followsNone checks that nothing stands by for the end of that flight.
+func (b *schedulerBench) followsNone(flying *engine.Batch) {
+	b.t.Helper()
+	if batch := b.Follow(b.now, flying); batch != nil {
+		b.t.Fatalf("%s: %s follows, want none", batch.Key, describeSpans(batch.Spans))
+	}
+}
+
+// launches checks that a batch which stands by may fly.
+func (b *schedulerBench) launches(batch *engine.Batch) {
+	b.t.Helper()
+	if !b.Launch(b.now, batch) {
+		b.t.Fatalf("%s: %s may not fly", batch.Key, describeSpans(batch.Spans))
+	}
+}
+
+// launchesNot checks that a batch which stands by may not fly.
+func (b *schedulerBench) launchesNot(batch *engine.Batch) {
+	b.t.Helper()
+	if b.Launch(b.now, batch) {
+		b.t.Fatalf("%s: %s may fly", batch.Key, describeSpans(batch.Spans))
+	}
+}
+
 // waits checks that nothing flies now and that it is worth asking again after that time.
 func (b *schedulerBench) waits(want time.Duration) {
 	b.t.Helper()
@@ -170,6 +207,14 @@ func (b *schedulerBench) fails(batch *engine.Batch, after time.Duration) {
 // givesBack says that the first records of the batch were delivered, so many, and that the others were not tried.
 func (b *schedulerBench) givesBack(batch *engine.Batch, delivered int) {
 	b.back(batch, engine.Result{Back: withoutFirst(batch.Spans, delivered)})
+}
+
+// putsBack says that a batch which stood by will not fly.
+func (b *schedulerBench) putsBack(batch *engine.Batch) { b.Done(b.now, batch, unflown(batch)) }
+
+// unflown is the result of a batch that stood by and did not fly.
+func unflown(batch *engine.Batch) engine.Result {
+	return engine.Result{Back: batch.Spans, Unflown: true}
 }
 
 // withoutFirst is the spans without their first n records.

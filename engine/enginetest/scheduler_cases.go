@@ -11,6 +11,7 @@ import (
 var schedulerCases = slices.Concat(
 	schedulerBatchCases, schedulerLingerCases, schedulerUrgentCases,
 	schedulerOrderCases, schedulerRetryCases, schedulerBackCases, schedulerRemovalCases,
+	schedulerFollowCases, schedulerStandingCases,
 )
 
 var noLimits = &engine.BatchLimits{}

@@ -23,7 +23,7 @@ func (m *schedulerModel) choices() []batchChoice {
 	var all []batchChoice
 	for _, key := range modelKeys {
 		l := m.line(key)
-		if m.perKey && l.flying > 0 {
+		if m.perKey && l.flying+l.standing > 0 {
 			continue
 		}
 		rests := l.rests
@@ -48,15 +48,20 @@ func oldestArrival(spans []engine.Span) time.Time {
 
 // due is when what waits in the line may fly: in the past when that does not depend on time.
 func (m *schedulerModel) due(l *waitingLine) time.Time {
+	if l.spans[0].Urgent || m.full(l) {
+		return time.Time{}
+	}
+	return oldestArrival(l.spans).Add(m.limits.Linger)
+}
+
+// full reports whether what waits in the line fills a batch.
+func (m *schedulerModel) full(l *waitingLine) bool {
 	records, size := 0, 0
 	for _, s := range l.spans {
 		records += s.Records.Len()
 		size += s.Bytes
 	}
-	if l.spans[0].Urgent || records >= orUnbounded(m.limits.MaxRecords) || size >= orUnbounded(m.limits.MaxBytes) {
-		return time.Time{}
-	}
-	return oldestArrival(l.spans).Add(m.limits.Linger)
+	return records >= orUnbounded(m.limits.MaxRecords) || size >= orUnbounded(m.limits.MaxBytes)
 }
 
 func orUnbounded(n int) int {
@@ -123,6 +128,7 @@ func (m *schedulerModel) flew(t *rapid.T, b *engine.Batch, all []batchChoice) {
 		l.rests = slices.Delete(l.rests, rest, rest+1)
 	} else {
 		m.cut(t, l, b)
+		m.checkAttempt(t, l, b)
 	}
 	l.flying++
 	m.flights = append(m.flights, b)

@@ -27,6 +27,7 @@ func testSchedulerModel(t *testing.T, perKey bool, build func(engine.BatchLimits
 			lines:     make(map[string]*waitingLine),
 			gone:      make(map[spanRecord]bool),
 			rests:     make(map[*engine.Batch]bool),
+			standing:  make(map[*engine.Batch]*engine.Batch),
 		}
 		for _, id := range []string{"x", "y", "z"} {
 			m.streams = append(m.streams, &engine.Stream{ID: id})
@@ -35,9 +36,13 @@ func testSchedulerModel(t *testing.T, perKey bool, build func(engine.BatchLimits
 			"":        m.check,
 			"add":     m.add,
 			"add two": func(t *rapid.T) { m.add(t); m.add(t) },
+			"burst":   m.burst,
 			"next":    func(t *rapid.T) { m.next(t) },
-			"fill":    func(t *rapid.T) { m.fill(t) },
+			"fill":    m.fill,
+			"round":   m.round,
 			"done":    m.done,
+			"follow":  m.follow,
+			"launch":  m.launch,
 			"pass":    m.pass,
 			"wait":    m.wait,
 			"hurry":   m.hurry,
@@ -65,6 +70,8 @@ type schedulerModel struct {
 	last    engine.Pos
 	gone    map[spanRecord]bool // delivered, evicted or taken
 	rests   map[*engine.Batch]bool
+
+	standing map[*engine.Batch]*engine.Batch // by the flight for whose end each stands by
 }
 
 type spanRecord struct {
@@ -74,13 +81,17 @@ type spanRecord struct {
 
 // A waitingLine is what one key has waiting.
 type waitingLine struct {
-	rests  []frozenRest
-	spans  []engine.Span // Urgent is set on all that need not linger
-	flying int
-	until  time.Time // the backoff of what was evicted, as long as nothing came back without a rest
+	rests    []frozenRest
+	spans    []engine.Span // Urgent is set on all that need not linger
+	flying   int
+	standing int       // batches that stand by
+	until    time.Time // the backoff of what was evicted, as long as nothing came back without a rest
+	attempt  int       // how often that had been tried
 }
 
-func (l *waitingLine) idle() bool { return l.flying == 0 && len(l.rests) == 0 && len(l.spans) == 0 }
+func (l *waitingLine) idle() bool {
+	return l.flying+l.standing == 0 && len(l.rests) == 0 && len(l.spans) == 0
+}
 
 // A frozenRest is a batch that came back, with what it carried then.
 type frozenRest struct {
@@ -115,11 +126,18 @@ func (m *schedulerModel) add(t *rapid.T) {
 
 	l := m.line(s.Key)
 	if l.idle() && !l.until.After(m.now) {
-		l.until = time.Time{}
+		l.until, l.attempt = time.Time{}, 0
 	}
 	l.spans = append(l.spans, s)
 	if s.Urgent || s.Stream.Urgent() {
 		l.hurry(len(l.spans))
+	}
+}
+
+// burst adds enough that some is full, mostly.
+func (m *schedulerModel) burst(t *rapid.T) {
+	for range rapid.IntRange(3, 8).Draw(t, "burst") {
+		m.add(t)
 	}
 }
 
@@ -180,90 +198,6 @@ func (m *schedulerModel) fill(t *rapid.T) {
 	}
 }
 
-func (m *schedulerModel) done(t *rapid.T) {
-	if len(m.flights) == 0 {
-		return
-	}
-	i := rapid.IntRange(0, len(m.flights)-1).Draw(t, "flight")
-	b := m.flights[i]
-	m.flights = slices.Delete(m.flights, i, i+1)
-	r := engine.Result{
-		Latency:  time.Duration(rapid.IntRange(1, 100).Draw(t, "latency")) * time.Millisecond,
-		Pushback: rapid.IntRange(0, 9).Draw(t, "push-back") == 0,
-	}
-	switch rapid.SampledFrom([]string{"delivered", "failed", "partial", "not tried"}).Draw(t, "result") {
-	case "delivered":
-		m.end(t, b.Spans)
-	case "failed":
-		r.Rest = []*engine.Batch{b}
-		r.Unflown = rapid.IntRange(0, 4).Draw(t, "unflown") == 0
-	case "partial":
-		r.Rest = m.partial(t, b)
-	case "not tried":
-		r.Rest = m.partial(t, b)
-		if !m.rests[b] {
-			r.Back, r.Rest = spansIn(r.Rest), nil
-		}
-	}
-	for _, rest := range r.Rest {
-		rest.NotBefore = m.draw(t, "not before")
-		m.rests[rest] = true
-	}
-	if rapid.IntRange(0, 4).Draw(t, "cools") == 0 {
-		r.Cool = m.draw(t, "cool")
-		m.cool = laterOf(m.cool, r.Cool)
-	}
-	l := m.line(b.Key)
-	l.flying--
-	if len(r.Rest) == 0 {
-		l.until = time.Time{}
-	}
-	rests := make([]frozenRest, len(r.Rest))
-	for i, rest := range r.Rest {
-		rests[i] = frozenRest{rest, slices.Clone(rest.Spans)}
-	}
-	l.rests = slices.Concat(rests, l.rests)
-	m.Done(m.now, b, r)
-	l.giveBack(r.Back)
-}
-
-func spansIn(batches []*engine.Batch) (spans []engine.Span) {
-	for _, b := range batches {
-		spans = append(spans, b.Spans...)
-	}
-	return spans
-}
-
-// partial delivers some of the batch and cuts the rest into several.
-func (m *schedulerModel) partial(t *rapid.T, b *engine.Batch) []*engine.Batch {
-	var rests []*engine.Batch
-	var spans []engine.Span
-	for _, s := range b.Spans {
-		if n := s.Records.Len(); n > 1 && rapid.Bool().Draw(t, "split") {
-			head := s
-			s = head.Split(rapid.IntRange(1, n-1).Draw(t, "at"))
-			m.end(t, []engine.Span{head})
-		}
-		spans = append(spans, s)
-		if rapid.Bool().Draw(t, "cut") {
-			rests = append(rests, engine.NewBatch(spans...))
-			spans = nil
-		}
-	}
-	if len(spans) > 0 {
-		rests = append(rests, engine.NewBatch(spans...))
-	}
-	return rests
-}
-
-// draw is no time, or one up to a while from now.
-func (m *schedulerModel) draw(t *rapid.T, label string) time.Time {
-	if d := rapid.IntRange(-20, 50).Draw(t, label); d >= 0 {
-		return m.now.Add(time.Duration(d))
-	}
-	return time.Time{}
-}
-
 // end notes that records are done with: delivered, evicted or taken.
 func (m *schedulerModel) end(t *rapid.T, spans []engine.Span) {
 	for _, s := range spans {
@@ -314,7 +248,7 @@ func (m *schedulerModel) evict(t *rapid.T) {
 			t.Fatalf("evicts a rest that arrived %v, though something did %v", r.Arrived, oldest)
 		}
 		if m.perKey && i == 0 {
-			l.until = laterOf(l.until, r.NotBefore)
+			l.until, l.attempt = laterOf(l.until, r.NotBefore), max(l.attempt, r.Attempt)
 		}
 		l.rests = slices.Delete(l.rests, i, i+1)
 		return
@@ -390,10 +324,10 @@ func (m *schedulerModel) finish(t *rapid.T) {
 		case len(m.flights) > 0:
 			b, m.flights = m.flights[0], m.flights[1:]
 			m.end(t, b.Spans)
-			l := m.line(b.Key)
-			l.flying--
-			l.until = time.Time{}
-			m.Done(m.now, b, engine.Result{})
+			m.land(b, engine.Result{})
+			if m.standing[b] != nil && !m.letGo(t, b) {
+				m.putBack(b)
+			}
 		case wait > 0:
 			m.now = m.now.Add(wait)
 		case m.Waiting() > 0:

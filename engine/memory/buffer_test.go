@@ -45,7 +45,7 @@ func TestCursorForgets(t *testing.T) {
 			break
 		}
 		c.Release()
-		all = append(all, engine.Part{Pos: p, Records: engine.SelectRange(0, 1)})
+		all = append(all, p)
 	}
 	if err := cur.Done(all[1:]); err != nil { // the first is parked
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestMetersFallBeforeSafe(t *testing.T) {
 	}
 	p, c, _ := b.cursors[0].Next()
 	c.Release()
-	if err := b.cursors[0].Done([]engine.Part{{Pos: p, Records: engine.SelectRange(0, 1)}}); err != nil {
+	if err := b.cursors[0].Done([]engine.Part{p}); err != nil {
 		t.Fatal(err)
 	}
 	if !told {
@@ -148,12 +148,12 @@ func benchmarkBuffer(b *testing.B, outputs int) {
 			<-cur.Wake()
 			p, got, _ := cur.Next()
 			got.Release()
-			got, err := cur.Load(b.Context(), p)
+			got, err := cur.Load(b.Context(), p.Pos)
 			if err != nil {
 				b.Fatal(err)
 			}
 			got.Release()
-			parts[0] = engine.Part{Pos: p, Records: engine.SelectRange(0, 1000)}
+			parts[0] = p
 			if err := cur.Done(parts); err != nil {
 				b.Fatal(err)
 			}

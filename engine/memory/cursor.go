@@ -29,19 +29,19 @@ func newCursor(b *Buffer, o engine.BufferOutput) *cursor {
 }
 
 // Next implements [engine.Cursor].
-func (c *cursor) Next() (engine.Pos, *engine.Chunk, bool) {
+func (c *cursor) Next() (engine.Part, *engine.Chunk, bool) {
 	c.buffer.mu.Lock()
 	defer c.buffer.mu.Unlock()
 	n := c.unread
 	if n == nil {
-		return 0, nil, false
+		return engine.Part{}, nil, false
 	}
 	c.unread = n.next
 	c.last++
 	n.pos = c.last
 	c.given.put(n)
 	n.node.chunk.Retain()
-	return n.pos, n.node.chunk, true
+	return engine.Part{Pos: n.pos, Records: engine.SelectRange(0, n.left)}, n.node.chunk, true
 }
 
 // Wake implements [engine.Cursor]. It is signalled by every append that goes to this output, after Next can see it: a reader

@@ -22,7 +22,7 @@ func TestForgets(t *testing.T) {
 					s.Add(now, engine.Span{
 						Key:     fmt.Sprint(round, "/", i/2),
 						Stream:  &engine.Stream{},
-						Records: engine.SelectRange(0, 4),
+						Records: engine.SelectRange(0, 12),
 						Arrived: now.Add(-time.Duration(i % 3)),
 					})
 				}
@@ -35,6 +35,9 @@ func TestForgets(t *testing.T) {
 			}
 			if len(s.lanes) != 0 || len(s.ties.byPair) != 0 || len(s.ties.byStream) != 0 {
 				t.Errorf("keeps %d keys, %d ties, %d streams", len(s.lanes), len(s.ties.byPair), len(s.ties.byStream))
+			}
+			if len(s.standing) != 0 {
+				t.Errorf("keeps %d batches that stood by", len(s.standing))
 			}
 			if s.ready.len() != 0 || s.timed.len() != 0 || s.oldest.len() != 0 || s.waiting != 0 {
 				t.Errorf("keeps %d ready, %d timed, %d to evict, %d waiting",
@@ -57,35 +60,72 @@ func TestForgets(t *testing.T) {
 	}
 }
 
-// settle delivers all that flies, each batch after one failure.
+// settle delivers all that flies, each batch after one failure. What stands by meanwhile flies or is put back.
 func settle(s *Scheduler, now time.Time) {
+	var b *engine.Batch
 	for {
-		b, _ := s.Next(now)
+		if b == nil {
+			b, _ = s.Next(now)
+		}
 		switch {
 		case b == nil:
 			return
 		case b.Attempt == 0:
 			b.Attempt++
+			if f := s.Follow(now, b); f != nil {
+				s.Done(now, f, engine.Result{Back: f.Spans, Unflown: true})
+			}
 			s.Done(now, b, engine.Result{Rest: []*engine.Batch{b}})
+			b = nil
 		default:
+			f := s.Follow(now, b)
 			s.Done(now, b, engine.Result{})
+			if b = f; f != nil && !s.Launch(now, f) {
+				panic("what stood by may not fly")
+			}
 		}
 	}
 }
 
-// TestDone panics where the delivery loop is wrong, so that no count goes astray unseen.
-func TestDoneTwicePanics(t *testing.T) {
-	s := NewSync(engine.BatchLimits{})
+// TestWrongCallsPanic has the delivery loop be wrong, so that no count goes astray unseen.
+func TestWrongCallsPanic(t *testing.T) {
 	now := time.Unix(0, 0)
-	s.Add(now, engine.Span{Key: "k", Stream: &engine.Stream{}, Records: engine.SelectRange(0, 1)})
-	b, _ := s.Next(now)
-	s.Done(now, b, engine.Result{})
-	defer func() {
-		if recover() == nil {
-			t.Error("Done twice does not panic")
-		}
-	}()
-	s.Done(now, b, engine.Result{})
+	for name, wrong := range map[string]func(s *Scheduler, b, f *engine.Batch){
+		"Done twice": func(s *Scheduler, _, f *engine.Batch) {
+			s.Launch(now, f)
+			s.Done(now, f, engine.Result{})
+			s.Done(now, f, engine.Result{})
+		},
+		"Done twice of what stood by": func(s *Scheduler, _, f *engine.Batch) {
+			s.Done(now, f, engine.Result{Back: f.Spans, Unflown: true})
+			s.Done(now, f, engine.Result{Back: f.Spans, Unflown: true})
+		},
+		"Launch of what does not stand by": func(s *Scheduler, b, _ *engine.Batch) { s.Launch(now, b) },
+		"Launch twice": func(s *Scheduler, _, f *engine.Batch) {
+			s.Launch(now, f)
+			s.Launch(now, f)
+		},
+		"Launch of what was put back": func(s *Scheduler, _, f *engine.Batch) {
+			s.Done(now, f, engine.Result{Back: f.Spans, Unflown: true})
+			s.Launch(now, f)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := NewSync(engine.BatchLimits{MaxRecords: 1})
+			for range 2 {
+				s.Add(now, engine.Span{Key: "k", Stream: &engine.Stream{}, Records: engine.SelectRange(0, 1)})
+			}
+			b, _ := s.Next(now)
+			f := s.Follow(now, b)
+			s.Done(now, b, engine.Result{})
+			defer func() {
+				if recover() == nil {
+					t.Error("it does not panic")
+				}
+			}()
+			wrong(s, b, f)
+		})
+	}
 }
 
 func TestQueueShrinks(t *testing.T) {

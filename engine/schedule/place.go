@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"math"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
@@ -58,11 +57,14 @@ func (s *Scheduler) next(now time.Time, l *lane) (c candidate, ok bool) {
 
 // due is when what waits in the lane may fly: the zero time when it is full or urgent, else when its oldest lingered out.
 func (s *Scheduler) due(l *lane) time.Time {
-	if s.linger == 0 || l.spans.first().number <= l.urgent || l.records >= s.records || l.bytes >= s.bytes {
+	if s.linger == 0 || l.spans.first().number <= l.urgent || s.full(l) {
 		return time.Time{}
 	}
 	return l.turn().at.Add(s.linger)
 }
+
+// full reports whether what waits in the lane fills a batch.
+func (s *Scheduler) full(l *lane) bool { return l.records >= s.records || l.bytes >= s.bytes }
 
 // place puts the lane where it belongs after a change, and forgets it when there is nothing left of it.
 func (s *Scheduler) place(now time.Time, l *lane) {
@@ -100,13 +102,23 @@ func (s *Scheduler) ripen(now time.Time) {
 	}
 }
 
-// takeOff takes the next batch off a lane that is ready: what came back as it is, or as much of what waits as fits.
+// takeOff takes the next batch off a lane: what came back as it is, or as much of what waits as fits.
 func (s *Scheduler) takeOff(now time.Time, l *lane) *engine.Batch {
+	var b *engine.Batch
 	if c, _ := s.next(now, l); c.rest {
-		return s.popRest(l).Batch
+		b = s.popRest(l).Batch
+	} else {
+		b = s.fill(l)
 	}
-	n := min(max(l.bytes/s.bytes, l.records/s.records, 1), s.bulk)
-	whole, part := l.fit(times(n, s.records), times(n, s.bytes))
+	l.flying++
+	s.waiting -= len(b.Spans)
+	s.place(now, l)
+	return b
+}
+
+// fill makes a batch of as much of what waits in a lane as fits.
+func (s *Scheduler) fill(l *lane) *engine.Batch {
+	whole, part := l.fit(s.records, s.bytes)
 	spans := make([]engine.Span, 0, whole+min(part, 1))
 	for range whole {
 		spans = append(spans, s.pop(l))
@@ -120,14 +132,6 @@ func (s *Scheduler) takeOff(now time.Time, l *lane) *engine.Batch {
 	b := engine.NewBatch(spans...)
 	b.Attempt = l.attempt
 	return b
-}
-
-// times is n times a bound, which may be none.
-func times(n, bound int) int {
-	if bound > math.MaxInt/n {
-		return math.MaxInt
-	}
-	return n * bound
 }
 
 // popRest takes the lane's first rest.

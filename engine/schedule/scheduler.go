@@ -21,7 +21,6 @@ type Scheduler struct {
 	perKey  bool // at most one batch of a key flies, and what came back goes before what waits
 	records int  // of a batch, at most
 	bytes   int
-	bulk    int // full batches that fly as one while so much waits
 	linger  time.Duration
 	limit   Limit
 
@@ -37,14 +36,14 @@ type Scheduler struct {
 	number  int64     // the last that was given to a span or to what came back
 	waiting int       // spans
 	flying  int       // batches
+
+	standing map[*engine.Batch]struct{} // batches that Follow gave, until they fly or come back
 }
 
 // NewSync keeps one batch in flight, and order per key. While a batch backs off other keys fly, its own waits; for an
 // output with a single key that is total order.
 func NewSync(limits engine.BatchLimits) *Scheduler {
-	s := NewKeyed(limits, Fixed(1))
-	s.bulk = max(limits.Bulk, 1)
-	return s
+	return NewKeyed(limits, Fixed(1))
 }
 
 // NewKeyed keeps at most one batch of a key in flight, and as many in all as the limit lets. It keeps order per key: a
@@ -58,18 +57,18 @@ func NewKeyed(limits engine.BatchLimits, limit Limit) *Scheduler {
 // NewConcurrent keeps as many batches in flight as the limit lets, whatever their keys, and gives up order.
 func NewConcurrent(limits engine.BatchLimits, limit Limit) *Scheduler {
 	return &Scheduler{
-		records: bound(limits.MaxRecords),
-		bytes:   bound(limits.MaxBytes),
-		bulk:    1,
-		linger:  max(limits.Linger, 0),
-		limit:   limit,
-		lanes:   make(map[string]*lane),
-		ties:    makeTies(),
-		ready:   heap[*lane]{slot: func(l *lane) *int { return &l.ready }},
-		timed:   heap[*lane]{slot: func(l *lane) *int { return &l.timed }},
-		resting: heap[*lane]{slot: func(l *lane) *int { return &l.resting }},
-		oldest:  heap[*lane]{slot: func(l *lane) *int { return &l.oldest }},
-		rests:   heap[*rest]{slot: func(r *rest) *int { return &r.age }},
+		records:  bound(limits.MaxRecords),
+		bytes:    bound(limits.MaxBytes),
+		linger:   max(limits.Linger, 0),
+		limit:    limit,
+		lanes:    make(map[string]*lane),
+		standing: make(map[*engine.Batch]struct{}),
+		ties:     makeTies(),
+		ready:    heap[*lane]{slot: func(l *lane) *int { return &l.ready }},
+		timed:    heap[*lane]{slot: func(l *lane) *int { return &l.timed }},
+		resting:  heap[*lane]{slot: func(l *lane) *int { return &l.resting }},
+		oldest:   heap[*lane]{slot: func(l *lane) *int { return &l.oldest }},
+		rests:    heap[*rest]{slot: func(r *rest) *int { return &r.age }},
 	}
 }
 
@@ -114,13 +113,8 @@ func (s *Scheduler) Next(now time.Time) (*engine.Batch, time.Duration) {
 	if s.ready.len() == 0 || now.Before(s.cool) {
 		return nil, s.wait(now)
 	}
-	l := s.ready.first()
-	b := s.takeOff(now, l)
-	l.flying++
 	s.flying++
-	s.waiting -= len(b.Spans)
-	s.place(now, l)
-	return b, 0
+	return s.takeOff(now, s.ready.first()), 0
 }
 
 // wait is how long time alone needs to make a batch ready, or negative when it will not.
@@ -144,9 +138,13 @@ func (s *Scheduler) Done(now time.Time, b *engine.Batch, r engine.Result) {
 		panic("schedule: Done with a batch that does not fly")
 	}
 	s.ripen(now)
-	bound := s.flying >= s.limit.Now() && s.ready.len() > 0 && !now.Before(s.cool)
+	bound := s.flying >= s.limit.Now() && (s.ready.len() > 0 || s.crowded()) && !now.Before(s.cool)
 	l.flying--
-	s.flying--
+	if _, ok := s.standing[b]; ok {
+		delete(s.standing, b)
+	} else {
+		s.flying--
+	}
 	if !r.Unflown {
 		s.limit.Landed(Landing{
 			Latency:  r.Latency,
@@ -159,7 +157,7 @@ func (s *Scheduler) Done(now time.Time, b *engine.Batch, r engine.Result) {
 	if r.Cool.After(s.cool) {
 		s.cool = r.Cool
 	}
-	if len(r.Rest) == 0 {
+	if len(r.Rest) == 0 && !r.Unflown {
 		l.until, l.attempt = time.Time{}, 0
 	}
 	s.takeBack(l, r.Rest)

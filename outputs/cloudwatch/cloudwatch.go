@@ -48,7 +48,7 @@ func (o *Output) AppendKey(dst []byte, c *engine.Chunk, r engine.Record) []byte 
 
 // Batching implements [engine.Batcher]: what one PutLogEvents takes, one a second where little comes.
 func (o *Output) Batching() engine.BatchLimits {
-	return engine.BatchLimits{MaxBytes: o.limits.bytes, MaxRecords: o.limits.records, Bulk: bulk, Linger: time.Second}
+	return engine.BatchLimits{MaxBytes: o.limits.bytes, MaxRecords: o.limits.records, Linger: time.Second}
 }
 
 // Measure implements [engine.Measurer]: what the record counts for in PutLogEvents. It is exact for a string that is sent as
@@ -66,9 +66,8 @@ func (o *Output) Measure(c *engine.Chunk, r engine.Record) int {
 // jsonOverhead is about how many bytes a record takes more as a JSON object than on the wire.
 const jsonOverhead = 128
 
-// Write puts the longest part of the batch, from its beginning, that makes full requests within all limits, and at least one
-// request. What is left over waits to be filled up. A record over the limit of one event takes several requests. Each is
-// prepared while the one before it is under way.
+// Write puts the longest part of the batch, from its beginning, that makes one request within all limits. What is left over
+// waits to be filled up. A record over the limit of one event takes several requests.
 func (o *Output) Write(ctx context.Context, b *engine.Batch) error {
 	t, ok := parseKey(b.Key)
 	if !ok {
@@ -77,44 +76,35 @@ func (o *Output) Write(ctx context.Context, b *engine.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return engine.Retryable(err)
 	}
-	l, err := o.prepare(t, b, 0)
-	if err != nil {
-		return err
-	}
-	for left := b.Bytes; ; {
-		left -= l.bytes
-		ahead := o.ahead(t, b, l, left)
-		err := o.deliver(ctx, t, l)
-		next := ahead.wait()
-		if err != nil || next == nil {
-			answer := l.answer(b.Records, err)
-			o.unload(l)
-			o.unload(next)
-			return answer
-		}
-		next.follow(l)
-		o.unload(l)
-		l = next
-	}
+	r := o.region(t.region)
+	l := o.load(b, r.clock.now())
+	defer o.unload(l)
+	return l.answer(b.Records, o.deliver(ctx, delivery{b, r, t}, l))
+}
+
+// A delivery is of a batch to its target.
+type delivery struct {
+	batch  *engine.Batch
+	region *region
+	target target
 }
 
 // deliver puts the load's events. What AWS rejects is noted in the load.
-func (o *Output) deliver(ctx context.Context, t target, l *load) error {
-	r := o.region(t.region)
+func (o *Output) deliver(ctx context.Context, d delivery, l *load) error {
 	for rest := l.events; len(rest) > 0; {
 		events, send := l.request(rest), o.send
 		if len(rest) < len(l.events) {
 			send = o.sendOn
 		}
-		if err := o.encode(t, l, events); err != nil {
-			return err
+		p, err := o.payload(d.target, events)
+		if err != nil {
+			return engine.Retryable(err)
 		}
-		rejected, err := send(ctx, r, t, l.payload)
+		rejected, err := send(ctx, d, p)
+		o.free(p)
 		if err != nil {
 			return err
 		}
-		o.free(l.payload)
-		l.payload = nil
 		l.rejectEvents(events, rejected)
 		rest = rest[len(events):]
 	}

@@ -38,8 +38,3 @@ func (l *limits) window(now time.Time) (low, high int64) {
 	}
 	return now.Add(-l.past).UnixMilli(), now.Add(l.future).UnixMilli()
 }
-
-// fill reports whether so many bytes and records are worth a request of their own: not when they would leave it mostly empty.
-func (l *limits) fill(bytes, records int) bool {
-	return records > 0 && (bytes >= l.bytes-l.bytes/8 || records >= l.records)
-}

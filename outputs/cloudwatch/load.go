@@ -21,16 +21,14 @@ type event struct {
 // size is what AWS counts for the event.
 func (e *event) size() int { return len(e.text) + perEvent }
 
-// A load is what of a batch goes in one request, or in several where one record takes more than one: its records from one on,
-// up to where a limit is reached, without those that are passed over.
+// A load is what of a batch goes in one request, or in several where one record takes more than one: its first records, up to
+// where a limit is reached, without those that are passed over.
 type load struct {
 	events   []event // sorted by time, then by their place in the batch
 	parts    bool    // they are those of one record
-	payload  *payload
-	rejected []rejection // of the loads before it, too
-	first    int         // record
-	next     int         // the first record that is left for another load
-	passed   []int       // records before next that are left, too: they are too far in time from those that go
+	rejected []rejection
+	next     int   // the first record that is left for another load
+	passed   []int // records before next that are left, too: they are too far in time from those that go
 	behind   map[producer]bool
 
 	bytes          int   // of the events, as AWS counts
@@ -45,13 +43,13 @@ type producer struct{ tenant, stream string }
 // maxPassed is how many records one load passes over at most. There are as many only where producers are a day apart.
 const maxPassed = 1000
 
-// load gives as much of the batch, from its record first on, as one request takes at that time, by AWS's clock. Where the time
-// is not known, which is the zero Time, it is for AWS to say what is too old and what is too new.
-func (o *Output) load(b *engine.Batch, first int, now time.Time) *load {
+// load gives as much of the batch, from its beginning, as one request takes at that time, by AWS's clock. Where the time is not
+// known, which is the zero Time, it is for AWS to say what is too old and what is too new.
+func (o *Output) load(b *engine.Batch, now time.Time) *load {
 	l := o.loads.get()
-	l.sorted, l.first, l.next = true, first, first
+	l.sorted = true
 	low, high := o.limits.window(now)
-	for i, r := range b.From(first) {
+	for i, r := range b.All() {
 		f := r.Fields()
 		e := event{at: millis(&f, r.Chunk), record: i}
 		switch {
@@ -98,14 +96,8 @@ func (l *load) pass(record int, s *engine.Stream) bool {
 
 // unload puts a load by for another.
 func (o *Output) unload(l *load) {
-	if l == nil {
-		return
-	}
 	if l.block != nil {
 		l.block.Free()
-	}
-	if l.payload != nil {
-		o.free(l.payload)
 	}
 	clear(l.events) // they point into chunks
 	*l = load{events: l.events[:0], rejected: l.rejected[:0], passed: l.passed[:0]}

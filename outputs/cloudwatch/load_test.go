@@ -66,7 +66,7 @@ func TestLoadOfAnything(t *testing.T) {
 		}
 		for d := draw(t, now); len(d) > 0; {
 			b := d.batch(o)
-			l := o.load(b, 0, now)
+			l := o.load(b, now)
 			checkLimits(t, o, l)
 			checkRecords(t, o, l, d, now)
 			checkPassed(t, o, l, d)
@@ -231,7 +231,7 @@ func TestProducersADayApart(t *testing.T) {
 		d = append(d, drawnRecord{record(at, "x"), "x", at.UnixMilli(), producer})
 	}
 	d[4].producer = "b" // it comes after one that is passed over
-	l := o.load(d.batch(o), 0, now)
+	l := o.load(d.batch(o), now)
 	if len(l.passed) != maxPassed || len(l.events) != maxPassed-1 || l.next != 2*maxPassed-1 {
 		t.Errorf("%d events, %d passed over, next %d", len(l.events), len(l.passed), l.next)
 	}
@@ -239,7 +239,7 @@ func TestProducersADayApart(t *testing.T) {
 		t.Errorf("passed over: %v", l.passed[:4])
 	}
 	o.unload(l)
-	if l = o.load(bodies(o, "one"), 0, now); len(l.passed) > 0 || len(l.behind) > 0 {
+	if l = o.load(bodies(o, "one"), now); len(l.passed) > 0 || len(l.behind) > 0 {
 		t.Error("a load that is used again is not empty")
 	}
 }

@@ -302,7 +302,7 @@ type writes struct {
 func (w *writes) Write(ctx context.Context, b *engine.Batch) error {
 	err := w.Output.Write(ctx, b)
 	part, partial := errors.AsType[*engine.Partial](err)
-	if err == nil || partial && part.Err == nil {
+	if err == nil || partial && part.Err == nil || calledOff(ctx) {
 		return err
 	}
 	w.mu.Lock()
@@ -310,6 +310,12 @@ func (w *writes) Write(ctx context.Context, b *engine.Batch) error {
 	w.failed++
 	w.last = err
 	return err
+}
+
+// calledOff reports whether the engine ended a Write that stood by: it was never tried.
+func calledOff(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	return cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded)
 }
 
 // letters is an output that keeps why records came to it.

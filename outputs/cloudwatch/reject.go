@@ -74,18 +74,15 @@ func bound(index *int32, none, n int) int {
 	return min(max(int(*index), 0), n)
 }
 
-// follow takes over what was rejected before.
-func (l *load) follow(before *load) { l.rejected = append(before.rejected, l.rejected...) }
-
-// answer is what Write says of a batch of so many records, all of whose loads up to this one were delivered; where err is not
-// nil, but for this one. What is rejected is so whatever became of the rest.
+// answer is what Write says of a batch of so many records, whose load was delivered unless err says otherwise. What is
+// rejected is so whatever became of the rest.
 func (l *load) answer(records int, err error) error {
 	delivered := l.next
 	if err != nil {
-		delivered = l.first
+		delivered = 0
 	}
 	switch {
-	case err != nil && delivered == 0 && len(l.rejected) == 0:
+	case err != nil && len(l.rejected) == 0:
 		return err
 	case err == nil && delivered == records && len(l.rejected)+len(l.passed) == 0:
 		return nil

@@ -24,13 +24,10 @@ const (
 
 // send puts a payload. What is missing is created, and what was refused for its credentials is tried once
 // more with fresh ones, at once: neither is the batch's fault.
-func (o *Output) send(ctx context.Context, r *region, t target, p *payload) (*types.RejectedLogEventsInfo, error) {
+func (o *Output) send(ctx context.Context, d delivery, p *payload) (*types.RejectedLogEventsInfo, error) {
 	for creations, renewals := 0, 0; ; {
-		if err := r.bucket.take(ctx); err != nil {
-			return nil, engine.Retryable(fmt.Errorf("put to %s: %w", t, err))
-		}
 		used := o.login.current.Load()
-		info, err := o.put(ctx, r, t, p)
+		info, err := o.put(ctx, d, p)
 		if err == nil {
 			return info, nil
 		}
@@ -40,15 +37,15 @@ func (o *Output) send(ctx context.Context, r *region, t target, p *payload) (*ty
 			return nil, nil
 		case missing:
 			if o.set.Create == CreateNone {
-				return nil, o.kind("put to", t, no)
+				return nil, o.kind("put to", d.target, no)
 			} else if creations == maxCreations {
-				return nil, engine.Retryable(o.tell("put to", t, no))
+				return nil, engine.Retryable(o.tell("put to", d.target, no))
 			}
-			if err := o.create(ctx, r, t, creations); err != nil {
+			if err := o.create(ctx, d.region, d.target, creations); err != nil {
 				return nil, err
 			}
 			if creations++; creations == maxCreations && pause(ctx, creations) != nil { // the last put is worth a wait
-				return nil, engine.Retryable(o.tell("put to", t, no))
+				return nil, engine.Retryable(o.tell("put to", d.target, no))
 			}
 			continue
 		case stale:
@@ -61,18 +58,18 @@ func (o *Output) send(ctx context.Context, r *region, t target, p *payload) (*ty
 				_ = o.login.renew(ctx, used) // the next Write finds out
 			}
 		case throttled:
-			r.bucket.slow(time.Now())
+			d.region.bucket.slow(time.Now())
 		default:
 		}
-		return nil, o.kind("put to", t, no)
+		return nil, o.kind("put to", d.target, no)
 	}
 }
 
 // sendOn is send for a part of a record whose other parts are there. Were the engine to try the record again these would be
 // there twice, so what may pass is waited for here, as long as ctx allows.
-func (o *Output) sendOn(ctx context.Context, r *region, t target, p *payload) (*types.RejectedLogEventsInfo, error) {
+func (o *Output) sendOn(ctx context.Context, d delivery, p *payload) (*types.RejectedLogEventsInfo, error) {
 	for tries := 1; ; tries++ {
-		info, err := o.send(ctx, r, t, p)
+		info, err := o.send(ctx, d, p)
 		if err == nil {
 			return info, nil
 		}
@@ -83,15 +80,14 @@ func (o *Output) sendOn(ctx context.Context, r *region, t target, p *payload) (*
 }
 
 // put calls PutLogEvents once. It is a success only where AWS says so: 200, with an ID of the request.
-func (o *Output) put(ctx context.Context, r *region, t target, p *payload) (*types.RejectedLogEventsInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.set.Timeout)
-	defer cancel()
-	in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: &t.group, LogStreamName: &t.stream, LogEvents: p.events}
+func (o *Output) put(ctx context.Context, d delivery, p *payload) (*types.RejectedLogEventsInfo, error) {
+	ctx = context.WithValue(ctx, attemptKey{}, &attempt{d.batch, d.region.bucket, o.set.Timeout})
+	in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: &d.target.group, LogStreamName: &d.target.stream, LogEvents: p.events}
 	if in.LogEvents == nil {
 		in.LogEvents = []types.InputLogEvent{}
 		ctx = context.WithValue(ctx, payloadKey{}, p)
 	}
-	out, err := r.client.PutLogEvents(ctx, in)
+	out, err := d.region.client.PutLogEvents(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package cloudwatch
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -104,7 +105,7 @@ func TestLimits(t *testing.T) {
 		{"one event", Options{}, texts(most), 1, 1, nil},
 		{"one event and one", Options{}, texts(most + "x"), 1, 2, nil},
 		{"one event and one, not split", Options{Oversize: OversizeDeadLetter}, texts("a", most+"x", "b"), 1, 1, map[int]string{1: "too_large"}},
-		{"oversize among others", Options{}, texts("a", most+"x", "b"), 2, 4, nil},
+		{"oversize among others", Options{}, texts("a", most+"x", "b"), 3, 4, nil},
 		{"empty", Options{}, texts("a", "", "b"), 1, 1, map[int]string{1: "empty_message"}},
 		{"only empty", Options{}, texts("", ""), 1, 0, map[int]string{0: "empty_message", 1: "empty_message"}},
 		{"span", Options{}, times(-day, 0), 1, 1, nil},
@@ -150,6 +151,35 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// fours are so many texts that fit four to a request, and no five.
+func fours(n int) []string {
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = fmt.Sprintf("%03d %s", i, strings.Repeat("x", 250_000))
+	}
+	return texts
+}
+
+// A Write takes what makes one request, however much it is given: what is left is for another.
+func TestOneRequestAWrite(t *testing.T) {
+	for n, taken := range map[int]int{1: 1, 3: 3, 4: 4, 5: 4, 9: 4, 16: 4} {
+		t.Run(fmt.Sprint(n, " records"), func(t *testing.T) {
+			s, o := fake(t, cwfake.Options{}, Options{})
+			must(t, s.CreateStream(cwfake.Target{Region: testRegion, Group: testGroup, Stream: testStream}))
+			texts := fours(n)
+			err := o.Write(t.Context(), bodies(o, texts...))
+			if taken == n {
+				must(t, err)
+			} else if p := partial(t, err); len(p.Rejected) > 0 || !slices.Equal(p.Delivered, []engine.Range{{From: 0, To: taken}}) {
+				t.Errorf("delivered %v, rejected %v", p.Delivered, p.Rejected)
+			}
+			if got := stored(s); !slices.Equal(got, texts[:taken]) || s.Stats().Puts != 1 {
+				t.Errorf("%d records are stored of %d puts, or in another order", len(got), s.Stats().Puts)
+			}
+		})
+	}
+}
+
 // Within a batch the order is that of time, then of sequence.
 func TestOrderInABatch(t *testing.T) {
 	s, o := fake(t, cwfake.Options{}, Options{})
@@ -180,7 +210,7 @@ func TestTimes(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, x.want)
 		}
 	}
-	if got := o.load(batchOf(o, chunkOf(record(time.Time{}, "x"))), 0, time.Now()).events[0].at; got < time.Now().Add(-time.Minute).UnixMilli() {
+	if got := o.load(batchOf(o, chunkOf(record(time.Time{}, "x"))), time.Now()).events[0].at; got < time.Now().Add(-time.Minute).UnixMilli() {
 		t.Errorf("a record without a time is of %d", got)
 	}
 }
@@ -230,12 +260,12 @@ func TestInvalidTextIsCountedAsReplaced(t *testing.T) {
 	environment(t)
 	o := newOutput(t, Options{})
 	text := strings.Repeat("x", o.limits.message()-3) + "\xff"
-	l := o.load(batchOf(o, chunkOf(record(time.Now(), text))), 0, time.Now())
+	l := o.load(batchOf(o, chunkOf(record(time.Now(), text))), time.Now())
 	if len(l.events) != 1 || len(l.events[0].text) != o.limits.message() {
 		t.Errorf("%d events, the first of %d bytes", len(l.events), len(l.events[0].text))
 	}
 	o.unload(l)
-	if l = o.load(batchOf(o, chunkOf(record(time.Now(), "x"+text))), 0, time.Now()); len(l.events) != 2 {
+	if l = o.load(batchOf(o, chunkOf(record(time.Now(), "x"+text))), time.Now()); len(l.events) != 2 {
 		t.Errorf("%d events, want the two parts of one that is too large", len(l.events))
 	}
 }
@@ -264,7 +294,7 @@ func TestMeasure(t *testing.T) {
 	c := chunkOf(record(time.Now(), "héllo"), enginetest.OddRecords()["empty map"])
 	for format, slack := range map[string]int{FormatBody: 30, FormatJSON: 200} {
 		o := newOutput(t, Options{Format: format})
-		l := o.load(batchOf(o, c), 0, time.Now())
+		l := o.load(batchOf(o, c), time.Now())
 		for i, r := range c.Records() {
 			got, want := o.Measure(c, r), l.events[i].size()
 			if format == FormatBody && i == 0 && got != want || got < want-slack || got > want+slack {

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 
 	sluice "github.com/sluicelog/sluice/clients/go"
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/enginetest"
 	"github.com/sluicelog/sluice/engine/memory"
 	"github.com/sluicelog/sluice/engine/render"
 	"github.com/sluicelog/sluice/engine/schedule"
@@ -54,7 +54,7 @@ func (h *bubble) listen(context.Context) (net.Listener, error) {
 
 // A local gateway is one of this process.
 type local struct {
-	listener *bufconn.Listener
+	listener *enginetest.Pipe
 	engine   *engine.Engine
 	server   *server.Server
 	gone     chan struct{}
@@ -73,7 +73,7 @@ func (h *bubble) start(ctx context.Context, o order) (gateway, error) {
 	if h.scheduler != "" {
 		o.scheduler = h.scheduler
 	}
-	g := &local{listener: bufconn.Listen(1 << 16), gone: make(chan struct{})}
+	g := &local{listener: enginetest.NewPipe(), gone: make(chan struct{})}
 	limits := engine.BatchLimits{MaxBytes: cwfake.MaxBatchBytes, MaxRecords: cwfake.MaxBatchEvents, Linger: time.Second}
 	g.engine, err = engine.New(engine.Options{
 		Limits: engine.Limits{Stream: 64 << 10, Engine: 32 << 20},
@@ -124,7 +124,7 @@ func scheduler(kind string, limits engine.BatchLimits) engine.Scheduler {
 
 func (g *local) client() (*sluice.Client, error) {
 	return sluice.New("passthrough:///gateway", sluice.WithPlaintext(), sluice.WithDialOptions(
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return g.listener.DialContext(ctx) })))
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return g.listener.Dial(ctx) })))
 }
 
 func (g *local) done() <-chan struct{}         { return g.gone }
