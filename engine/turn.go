@@ -107,7 +107,7 @@ func (d *delivery) letGo(now time.Time, f *Batch) {
 		return
 	}
 	t := f.turn
-	t.at, t.deadline = now, now.Add(d.FlushTimeout)
+	t.at, t.deadline = time.Now(), now.Add(d.FlushTimeout) // the round began before the landing that it waited for
 	d.depart(now, t.deadline, f)
 	if t.early != nil {
 		close(t.come)

@@ -5,8 +5,8 @@ package cloudwatch
 // use.
 type stock[T any] struct{ kept chan *T }
 
-// maxStock is how many are kept: as many as fly by default.
-const maxStock = 16
+// maxStock is how many are kept: as many as fly, and stand by, by default.
+const maxStock = 32
 
 func newStock[T any]() stock[T] { return stock[T]{make(chan *T, maxStock)} }
 
