@@ -5,9 +5,13 @@ import (
 	"time"
 )
 
-// hasRoom reports whether the stream is read at all: up to its ceiling, which moves with the effective limit. Nothing is
-// refused there; a producer that goes on is held by HTTP/2. A stream that holds nothing is always let in.
+// hasRoom reports whether the stream is read at all: up to its ceiling, which moves with the effective limit, and up to that of
+// what is stored. Nothing is refused there; a producer that goes on is held by HTTP/2. A stream that holds nothing is always let
+// in, as long as there is room to store.
 func (in *intake) hasRoom() bool {
+	if in.fullness(in.outputs) >= engineCeiling {
+		return false
+	}
 	if in.held == 0 {
 		return true
 	}

@@ -9,6 +9,9 @@ import (
 // ErrClosed is answered by what was closed.
 var ErrClosed = errors.New("closed")
 
+// ErrLost is answered for a chunk that cannot be read any more, and never will be.
+var ErrLost = errors.New("lost")
+
 // A Buffer is a log of chunks that every output reads through its own cursor. It has no timers and no retries. All its
 // methods may be called concurrently.
 type Buffer interface {
@@ -59,7 +62,8 @@ type Cursor interface {
 	Next() (Part, *Chunk, bool)
 	// Wake has capacity 1 and is signalled when Next has more to give.
 	Wake() <-chan struct{}
-	// Load gives the chunk at p again, retained for the caller, reading it back where the buffer had to.
+	// Load gives the chunk at p again, retained for the caller, reading it back where the buffer had to. It fails with ErrLost
+	// where that is in vain, and otherwise for what may pass.
 	Load(ctx context.Context, p Pos) (*Chunk, error)
 	// Done says that the output needs these records no more. Each record may be told once. One lock a call. A part that
 	// names an unknown position, or more records than are left of it, is an error; the other parts are taken.

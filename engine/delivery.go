@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
@@ -168,7 +169,10 @@ func (d *delivery) add(now time.Time, s Span) {
 func (d *delivery) accept(now time.Time, dead []Span) {
 	for _, s := range dead {
 		c, err := s.Cursor.Load(d.flights, s.Pos)
-		if err != nil { // only a buffer that was closed under us
+		if errors.Is(err, ErrLost) {
+			d.drop([]Span{s}, "lost")
+			continue
+		} else if err != nil { // only a buffer that was closed under us
 			d.engine.log.Error("load dead letter", "output", d.Name, "stream", s.Stream.ID, "err", err)
 			continue
 		}

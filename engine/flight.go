@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -50,7 +51,10 @@ func (d *delivery) write(ctx context.Context, b *Batch) *landing {
 	l := &landing{batch: b}
 	start := time.Now()
 	chunks, err := load(ctx, b.Spans)
-	if err != nil {
+	if errors.Is(err, ErrLost) {
+		l.err = b.without(len(chunks), err)
+		return l
+	} else if err != nil {
 		l.err = fmt.Errorf("load batch: %w", err)
 		return l
 	}
@@ -81,8 +85,18 @@ func (d *delivery) attempt(ctx context.Context, b *Batch) (panicked bool, err er
 	return false, err
 }
 
+// without rejects the records of a span that is lost. The others wait again.
+func (b *Batch) without(span int, err error) error {
+	from := 0
+	for _, s := range b.Spans[:span] {
+		from += s.Records.Len()
+	}
+	lost := Range{from, from + b.Spans[span].Records.Len()}
+	return &Partial{Rejected: []Rejected{{Range: lost, Reason: "lost", Message: err.Error()}}}
+}
+
 // load gives the chunks of spans, one a span. Spans of one chunk that follow each other share a reference, also where they
-// are dead letters of two outputs.
+// are dead letters of two outputs. Where it fails, it gives those of the spans in front, released.
 func load(ctx context.Context, spans []Span) ([]*Chunk, error) {
 	chunks := make([]*Chunk, 0, len(spans))
 	for i := range spans {
@@ -94,7 +108,7 @@ func load(ctx context.Context, spans []Span) ([]*Chunk, error) {
 		c, err := s.Cursor.Load(ctx, s.Pos)
 		if err != nil {
 			release(chunks)
-			return nil, err
+			return chunks, err
 		}
 		if i > 0 && chunks[i-1] == c {
 			c.Release()

@@ -15,6 +15,9 @@ func (in *intake) effectiveFor(outputs OutputSet) (int64, Reason) {
 		tenantUsed: in.tenant.Used(),
 		shareFree:  e.limits.Engine,
 	}
+	if e.buffer.Durable() { // see fullness
+		return h.effective()
+	}
 	for i := range outputs.All() {
 		if d := e.outputs[i]; !d.DropOldest {
 			h.shareFree = min(h.shareFree, d.share.Free())
@@ -33,10 +36,14 @@ func (in *intake) judgeFor(outputs OutputSet) {
 		return
 	}
 	limit, reason := in.effectiveFor(outputs)
+	full := in.fullness(outputs)
+	resumeAt := in.engine.limits.ResumeAt
 	switch {
+	case in.state == StateActive && full >= 1:
+		in.pause(ReasonBufferFull)
 	case in.state == StateActive && in.held >= limit:
 		in.pause(reason)
-	case in.state == StatePaused && float64(in.held) <= in.engine.limits.ResumeAt*float64(limit):
+	case in.state == StatePaused && float64(in.held) <= resumeAt*float64(limit) && full <= resumeAt:
 		in.resume()
 	}
 }
