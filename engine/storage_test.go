@@ -16,9 +16,9 @@ type storing struct {
 	used, limit int64
 }
 
-func (storing) Durable() bool { return true }
+func (*storing) Durable() bool { return true }
 
-func (s storing) Append(cs []*engine.Chunk, _ func()) (bool, error) {
+func (s *storing) Append(cs []*engine.Chunk, _ func()) (bool, error) {
 	_, err := s.Buffer.Append(cs, func() {})
 	return true, err
 }
