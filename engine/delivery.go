@@ -40,6 +40,8 @@ type delivery struct {
 	airborne                            int             // writes that have not returned
 	aloft                               map[*Batch]bool // what flies, and whether it is sent
 	misfit                              bool            // the last that landed did not fit: one that stood by would have been called off
+	untold                              [][]Span        // delivered, and not told yet
+	tellAt                              time.Time       // when it is
 	parked                              map[string]*parking
 	draining                            bool
 	dropped                             map[string]int64 // records by reason, not yet told
@@ -67,6 +69,7 @@ func (d *delivery) start() { go d.run() }
 func (d *delivery) run() {
 	defer close(d.done)
 	defer d.tellDrops()
+	defer d.tell()
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
 	for {
@@ -100,6 +103,9 @@ func (d *delivery) round(now time.Time) time.Duration {
 	for _, l := range m.landed {
 		d.arrive(now, l)
 	}
+	if !now.Before(d.tellAt) || d.flights.Err() != nil {
+		d.tell()
+	}
 	if d.flights.Err() != nil {
 		return maxWait
 	}
@@ -120,6 +126,9 @@ func (d *delivery) round(now time.Time) time.Duration {
 	d.forgetParked(now)
 	d.settleIdle(now)
 	d.reportDrops(now)
+	if len(d.untold) > 0 {
+		wait = min(wait, d.tellAt.Sub(now))
+	}
 	return wait
 }
 

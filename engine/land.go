@@ -19,6 +19,7 @@ func (d *delivery) arrive(now time.Time, l *landing) {
 // land books a flight that has ended and says what becomes of its records.
 func (d *delivery) land(now time.Time, l *landing) {
 	b := l.batch
+	d.tell()
 	delete(d.aloft, b)
 	if b.turn != nil && b.turn.guard != nil {
 		b.turn.guard.Stop()
@@ -55,18 +56,35 @@ func (d *delivery) land(now time.Time, l *landing) {
 		result.Cool = now.Add(v.cool)
 	}
 	d.misfit = len(v.back) > 0
-	d.settle(now, b, result, v.whole())
-	for _, r := range v.delivered { // after what stood by has left: that is in more of a hurry
-		d.finish(b.slice(r), "delivered", "")
+	leaving := d.settle(now, b, result, v.whole())
+	for _, r := range v.delivered {
+		d.untold = append(d.untold, b.slice(r))
+	}
+	if d.tellAt = now.Add(tellDelay); !leaving {
+		d.tell()
 	}
 	if p := d.parked[b.Key]; p != nil && p.diverting {
 		d.reject(d.Scheduler.Take(now, b.Key), p.deadLetter(now))
 	}
 }
 
-// settle gives the scheduler back what flew. What stood by for it flies if that went well; else it is put back first, for what
-// is left of this one goes before it. The slot is for whatever stands by for want of one, if it is still free.
-func (d *delivery) settle(now time.Time, b *Batch, r Result, whole bool) {
+// tellDelay is how long what was delivered is not told, where the next batch leaves at this moment. Telling sets producers going
+// that waited for it, and what they send has to be received: that competes for the processor with the sending, which is in more
+// of a hurry.
+const tellDelay = 2 * time.Millisecond
+
+// tell finishes what was delivered and is not told yet.
+func (d *delivery) tell() {
+	for _, spans := range d.untold {
+		d.finish(spans, "delivered", "")
+	}
+	clear(d.untold)
+	d.untold = d.untold[:0]
+}
+
+// settle gives the scheduler back what flew. What stood by for it flies if that went well, and it says so; else it is put back
+// first, for what is left of this one goes before it. The slot is for whatever stands by for want of one, if it is still free.
+func (d *delivery) settle(now time.Time, b *Batch, r Result, whole bool) (leaving bool) {
 	f := b.follower
 	b.follower = nil
 	if f != nil && !whole {
@@ -74,9 +92,10 @@ func (d *delivery) settle(now time.Time, b *Batch, r Result, whole bool) {
 	}
 	d.Scheduler.Done(now, b, r)
 	if f != nil && whole {
-		d.letGo(now, f)
+		leaving = d.letGo(now, f)
 	}
 	d.standIn(now)
+	return leaving
 }
 
 // rest makes the batches that are tried again. The whole batch is tried as it is; it is frozen.

@@ -100,11 +100,12 @@ func (d *delivery) prepare(f *Batch) {
 	}()
 }
 
-// letGo says that it is the turn of what stood by, unless the scheduler has it otherwise, or the engine closes.
-func (d *delivery) letGo(now time.Time, f *Batch) {
+// letGo says that it is the turn of what stood by, unless the scheduler has it otherwise, or the engine closes. It reports whether
+// that leaves now.
+func (d *delivery) letGo(now time.Time, f *Batch) bool {
 	if d.flights.Err() != nil || !d.Scheduler.Launch(now, f) {
 		d.callOff(now, f)
-		return
+		return false
 	}
 	t := f.turn
 	t.at, t.deadline = time.Now(), now.Add(d.FlushTimeout) // the round began before the landing that it waited for
@@ -112,10 +113,11 @@ func (d *delivery) letGo(now time.Time, f *Batch) {
 	if t.early != nil {
 		close(t.come)
 		d.land(now, t.early)
-		return
+		return false
 	}
 	t.guard = time.AfterFunc(d.FlushTimeout+grace, func() { t.cancel(context.DeadlineExceeded) })
 	close(t.come)
+	return true
 }
 
 // standIn gives slots that are free to what stands by for want of one, the oldest first: the flight that it was to follow may
