@@ -1,0 +1,280 @@
+// Package disk is a buffer that survives crashes: a log in segment files (package seglog), written once, and read by every
+// output through a cursor of its own. FORMAT.md says how it lies on the disk.
+//
+// What is appended is safe once its commit is synced. Its chunk stays in memory while there is room for it, as the outputs are
+// likely to want it soon; what was put out is read back.
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
+)
+
+var (
+	_ engine.Buffer = (*Buffer)(nil)
+	_ engine.Storer = (*Buffer)(nil)
+	_ engine.Cursor = (*cursor)(nil)
+)
+
+var errClosed = fmt.Errorf("disk buffer: %w", engine.ErrClosed)
+
+// A Buffer is a log on a disk. Make it with Open. Its methods may be called concurrently.
+type Buffer struct {
+	Options
+	log      *seglog.Log
+	known    engine.OutputSet // the outputs that are configured
+	optional engine.OutputSet
+	slabs    engine.SlabPool // of what is read back
+	names    names
+	cursors  []*cursor // those that are configured, by index, and behind them those that are not
+
+	quit chan struct{}
+	done chan struct{} // closed when the checkpointer has ended
+
+	mu       sync.Mutex // guards what follows, the cursors' fields that say so, and all that is live or given
+	closed   bool
+	recent   recent
+	holdings map[uint64]*holding // by segment
+	dirty    bool                // since the last checkpoint
+	number   uint64              // of the last checkpoint
+	lost     seglog.Total
+	failing  error
+}
+
+// Append implements [engine.Buffer]. Besides ErrClosed its errors are faults of the caller's: a chunk without records, one that is
+// larger than a segment, or one for an output that there is not.
+func (b *Buffer) Append(cs []*engine.Chunk, safe func()) (already bool, err error) {
+	entries, err := b.entries(cs, safe)
+	if err != nil {
+		releaseAll(cs)
+		return false, err
+	}
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		releaseAll(cs)
+		return false, errClosed
+	}
+	if err := b.log.Append(entries...); err != nil {
+		b.mu.Unlock()
+		releaseAll(cs)
+		return false, fmt.Errorf("disk buffer: append: %w", err)
+	}
+	already = true
+	for _, e := range entries {
+		l := e.Owner.(*live) //nolint:forcetypeassert // it is ours
+		b.recent.queue = append(b.recent.queue, l)
+		for o := range l.needs.All() {
+			b.cursors[o].charge(e.Label)
+		}
+		already = already && l.safe == nil
+	}
+	b.mu.Unlock()
+	for _, c := range cs {
+		if c.Outputs == 0 {
+			c.Release()
+		}
+	}
+	return already, nil
+}
+
+// entries makes what goes into the log, outside the lock.
+func (b *Buffer) entries(cs []*engine.Chunk, safe func()) ([]*seglog.Entry, error) {
+	p := &promise{safe: safe}
+	entries := make([]*seglog.Entry, 0, len(cs))
+	for _, c := range cs {
+		if unknown := c.Outputs &^ b.known; unknown != 0 {
+			return nil, fmt.Errorf("disk buffer: append: sequence %d goes to outputs %#b of %d", c.First, unknown, b.known.Len())
+		}
+		if c.Outputs == 0 {
+			continue
+		}
+		if c.Count <= 0 {
+			return nil, fmt.Errorf("disk buffer: append: chunk at sequence %d has no records", c.First)
+		}
+		l := &live{chunk: c, needs: c.Outputs, label: b.label(c)}
+		if c.Outputs&^b.optional != 0 {
+			l.safe = p
+			p.open++
+		}
+		b.names.know(c.Stream)
+		entries = append(entries, &seglog.Entry{Label: l.label, Head: appendHead(nil, c), Body: c.Data, Owner: l})
+	}
+	return entries, nil
+}
+
+func (b *Buffer) label(c *engine.Chunk) seglog.Label {
+	var readers uint64
+	for o := range c.Outputs.All() {
+		readers |= 1 << b.cursors[o].id
+	}
+	return seglog.Label{Readers: readers, Records: uint32(c.Count), Bytes: uint32(c.Charge()), Time: c.Arrived.UnixNano()}
+}
+
+// committed is told by the log, in order.
+func (b *Buffer) committed(entries []*seglog.Entry) {
+	var told []*promise
+	var wake engine.OutputSet
+	b.mu.Lock()
+	for _, e := range entries {
+		l := e.Owner.(*live) //nolint:forcetypeassert // it is ours
+		l.place, l.after, l.written = e.Place, e.After, true
+		b.recent.committed(l)
+		h := b.holding(l.place.Segment)
+		for o := range l.needs.All() {
+			h.unread[o].Add(l.label)
+		}
+		wake |= l.needs
+		if p := l.safe; p != nil {
+			if p.open--; p.open == 0 {
+				told = append(told, p)
+			}
+		}
+	}
+	b.dirty = true
+	chunks := b.recent.trim(nil)
+	b.mu.Unlock()
+	releaseAll(chunks)
+	for o := range wake.All() {
+		b.cursors[o].signal()
+	}
+	for _, p := range told {
+		p.safe()
+	}
+}
+
+// charge books what an output needs from now on.
+func (c *cursor) charge(l seglog.Label) {
+	c.backlog.Chunks++
+	c.backlog.Records += int64(l.Records)
+	c.backlog.Bytes += int64(l.Bytes)
+	if c.Share != nil {
+		c.Share.Add(int64(l.Bytes))
+	}
+}
+
+// holding gives a segment's. The lock is held.
+func (b *Buffer) holding(segment uint64) *holding {
+	h := b.holdings[segment]
+	if h == nil {
+		h = &holding{unread: make([]seglog.Total, len(b.cursors))}
+		b.holdings[segment] = h
+	}
+	return h
+}
+
+// memory gives the chunk of an entry, retained, where it is in memory. The lock is held.
+func (b *Buffer) memory(lsn seglog.LSN) *engine.Chunk {
+	l := b.recent.get(lsn)
+	if l == nil || l.chunk == nil {
+		return nil
+	}
+	l.chunk.Retain()
+	return l.chunk
+}
+
+// readBack reads a chunk from the disk.
+func (b *Buffer) readBack(at seglog.Place, label seglog.Label) (*engine.Chunk, error) {
+	var slab *engine.Slab
+	entry, err := b.log.Read(at, func(n int) []byte {
+		slab = b.slabs.Get(n)
+		slab.B = slab.B[:n]
+		return slab.B
+	})
+	if err != nil {
+		b.slabs.Put(slab)
+		return nil, err
+	}
+	c, name, err := parseChunk(entry)
+	if err != nil {
+		b.slabs.Put(slab)
+		return nil, fmt.Errorf("segment %d at offset %d: %w", at.Segment, at.Offset, err)
+	}
+	for _, cur := range b.cursors[:b.known.Len()] {
+		if label.Readers&(1<<cur.id) != 0 {
+			c.Outputs = c.Outputs.With(cur.index)
+		}
+	}
+	c.Stream = b.names.stream(name)
+	c.Own(slab, func(*engine.Chunk) { b.slabs.Put(slab) })
+	return c, nil
+}
+
+// Cursor implements [engine.Buffer].
+func (b *Buffer) Cursor(output string) (engine.Cursor, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.cursors, func(c *cursor) bool { return c.Name == output && b.known.Has(c.index) })
+	if i < 0 {
+		return nil, fmt.Errorf("disk buffer: no output %q", output)
+	}
+	return b.cursors[i], nil
+}
+
+// Storage implements [engine.Storer]: what segments hold, and how much they may before the last one is begun. That one is for what
+// is under way when all producers are paused.
+func (b *Buffer) Storage() (used, limit int64) {
+	if b.Room == 0 {
+		return 0, 0
+	}
+	return b.log.Stored(), b.Room - b.SegmentSize
+}
+
+// Durable implements [engine.Buffer]: yes.
+func (b *Buffer) Durable() bool { return true }
+
+// Close implements [engine.Buffer]. It commits what was appended, where the disk takes it at once, and writes a last checkpoint.
+func (b *Buffer) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	b.mu.Unlock()
+	close(b.quit)
+	<-b.done
+	err := errors.Join(b.save(), b.log.Close())
+	b.mu.Lock()
+	chunks := b.recent.clear()
+	for _, c := range b.cursors {
+		c.settle(seglog.Total{Entries: int64(c.backlog.Chunks), Records: c.backlog.Records, Bytes: c.backlog.Bytes})
+	}
+	b.mu.Unlock()
+	releaseAll(chunks)
+	return err
+}
+
+// damaged tells of what cannot be read.
+func (b *Buffer) damaged(d seglog.Damage) {
+	b.Log.Error("damage in the buffer", "segment", d.Segment, "offset", d.Offset, "from", d.From, "to", d.To, "reason", d.Reason)
+}
+
+// report notes that the disk fails, or no longer does.
+func (b *Buffer) report(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.note(err)
+}
+
+// note is report with the lock held.
+func (b *Buffer) note(err error) {
+	switch {
+	case err != nil && b.failing == nil:
+		b.Log.Error("the disk buffer fails", "err", err)
+	case err == nil && b.failing != nil:
+		b.Log.Info("the disk buffer works again")
+	}
+	b.failing = err
+}
+
+func releaseAll(cs []*engine.Chunk) {
+	for _, c := range cs {
+		c.Release()
+	}
+}

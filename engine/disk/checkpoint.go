@@ -1,0 +1,192 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sluicelog/sluice/engine/disk/seglog"
+)
+
+// A checkpoint is where all cursors were, at some time. Two files take turns, so that one of them is always whole.
+type checkpoint struct {
+	Version int           `json:"version"`
+	Number  uint64        `json:"number"`
+	Written time.Time     `json:"written"`
+	Cursors []savedCursor `json:"cursors"`
+}
+
+// A savedCursor is a cursor: all in front of Read is done, but for what is in Given.
+type savedCursor struct {
+	Output string       `json:"output"`
+	ID     int          `json:"id"`
+	Read   seglog.Place `json:"read"`
+	Given  []savedGiven `json:"given,omitempty"`
+}
+
+type savedGiven struct {
+	seglog.Place
+	seglog.Label
+	Done ranges `json:"done,omitempty"` // records
+}
+
+const checkpointVersion = 1
+
+// checkpointFiles are the names of the two.
+func checkpointFiles() [2]string { return [2]string{"cursors.a", "cursors.b"} }
+
+func (s *savedGiven) left() int {
+	left := int(s.Records)
+	for _, r := range s.Done {
+		left -= r[1] - r[0]
+	}
+	return left
+}
+
+// encode gives the file's content: a line with the checksum of what follows it.
+func (c *checkpoint) encode() ([]byte, error) {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	return append(fmt.Appendf(nil, "sluice cursors %08x\n", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))), body...), nil
+}
+
+var errNoCheckpoint = errors.New("no checkpoint")
+
+func decodeCheckpoint(b []byte) (*checkpoint, error) {
+	line, body, _ := bytes.Cut(b, []byte("\n"))
+	if string(line) != fmt.Sprintf("sluice cursors %08x", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))) {
+		return nil, errNoCheckpoint
+	}
+	var c checkpoint
+	if err := json.Unmarshal(body, &c); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoCheckpoint, err)
+	}
+	if c.Version != checkpointVersion {
+		return nil, fmt.Errorf("checkpoint of version %d, this is for %d", c.Version, checkpointVersion)
+	}
+	return &c, nil
+}
+
+// readCheckpoint gives the newest one that is whole; nil: there is none.
+func (b *Buffer) readCheckpoint() (newest *checkpoint, err error) {
+	for _, name := range checkpointFiles() {
+		content, err := readFile(b.FS, filepath.Join(b.Dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		c, err := decodeCheckpoint(content)
+		switch {
+		case errors.Is(err, errNoCheckpoint): // it was being written
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", name, err)
+		case newest == nil || c.Number > newest.Number:
+			newest = c
+		}
+	}
+	return newest, nil
+}
+
+func readFile(files seglog.FS, name string) ([]byte, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	content, err := io.ReadAll(io.NewSectionReader(f, 0, size))
+	return content, errors.Join(err, f.Close())
+}
+
+func writeFile(files seglog.FS, name string, content []byte) error {
+	f, err := files.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(content, 0); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return errors.Join(f.Sync(), f.Close(), files.SyncDir(filepath.Dir(name)))
+}
+
+// keep writes checkpoints until the buffer is closed.
+func (b *Buffer) keep() {
+	defer close(b.done)
+	t := time.NewTicker(b.Checkpoint)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-b.quit:
+			return
+		}
+		b.report(b.save())
+	}
+}
+
+// save writes a checkpoint, if something changed. What no cursor needs from then on is freed.
+func (b *Buffer) save() error {
+	c, free := b.snapshot()
+	if c == nil {
+		return nil
+	}
+	content, err := c.encode()
+	if err == nil {
+		err = writeFile(b.FS, filepath.Join(b.Dir, checkpointFiles()[c.Number%2]), content)
+	}
+	if err != nil {
+		b.mu.Lock()
+		b.dirty = true
+		b.mu.Unlock()
+		return fmt.Errorf("write checkpoint: %w", err)
+	}
+	b.mu.Lock()
+	for _, number := range free {
+		delete(b.holdings, number)
+	}
+	b.mu.Unlock()
+	return b.log.Free(free...)
+}
+
+// snapshot gives a checkpoint, and the segments that nobody needs according to it; nil where nothing changed.
+func (b *Buffer) snapshot() (*checkpoint, []uint64) {
+	segments := b.log.Segments()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.dirty {
+		return nil, nil
+	}
+	b.dirty = false
+	b.number++
+	c := &checkpoint{Version: checkpointVersion, Number: b.number, Written: time.Now().UTC()}
+	for _, cur := range b.cursors {
+		c.Cursors = append(c.Cursors, cur.save())
+	}
+	var free []uint64
+	for _, s := range segments {
+		if h := b.holdings[s.Number]; s.Sealed && (h == nil || h.empty()) {
+			free = append(free, s.Number)
+		}
+	}
+	return c, free
+}
+
+func (c *cursor) save() savedCursor {
+	s := savedCursor{Output: c.Name, ID: c.id, Read: c.read}
+	for g := c.order.first; g != nil; g = g.next {
+		s.Given = append(s.Given, savedGiven{g.place, g.label, slices.Clone(g.done)})
+	}
+	return s
+}

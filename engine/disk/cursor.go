@@ -1,0 +1,297 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
+)
+
+// A cursor is one output's way through the log. One that is not configured any more has no reader, and keeps what it needs.
+type cursor struct {
+	buffer *Buffer
+	id     int // its bit in the log
+	index  int // in OutputSet, and in the buffer's list; behind those of OutputSet where it is not configured
+	engine.BufferOutput
+	wake chan struct{}
+
+	// Guarded by the buffer's lock:
+	read    seglog.Place // all before it was given out, or is not for this output
+	given   map[seglog.LSN]*given
+	order   givenList      // those given out and not done, in order
+	again   []*given       // what a process before this one had given out, and was not done: it is given out once more
+	backlog engine.Backlog // but for Oldest
+}
+
+func newCursor(b *Buffer, index int, o engine.BufferOutput) *cursor {
+	return &cursor{buffer: b, index: index, BufferOutput: o, wake: make(chan struct{}, 1), given: map[seglog.LSN]*given{}}
+}
+
+// Next implements [engine.Cursor]. What is not in memory is read from the disk.
+func (c *cursor) Next() (engine.Part, *engine.Chunk, bool) {
+	for {
+		g, chunk := c.advance()
+		if g == nil {
+			return engine.Part{}, nil, false
+		}
+		if chunk == nil {
+			var err error
+			if chunk, err = c.buffer.readBack(g.place, g.label); err != nil && !c.lose(g, err) {
+				c.buffer.mu.Lock()
+				c.again = append([]*given{g}, c.again...) // the next call tries once more
+				c.buffer.mu.Unlock()
+				return engine.Part{}, nil, false
+			} else if err != nil {
+				continue
+			}
+		}
+		return engine.Part{Pos: engine.Pos(g.place.LSN), Records: g.rest()}, chunk, true
+	}
+}
+
+// advance gives the next entry, with its chunk, retained, where that is in memory.
+func (c *cursor) advance() (*given, *engine.Chunk) {
+	b := c.buffer
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return nil, nil
+	case len(c.again) > 0:
+		g := c.again[0]
+		c.again = c.again[1:]
+		return g, b.memory(g.place.LSN)
+	}
+	for {
+		if c.read.LSN < b.recent.first {
+			if g := c.search(); g != nil {
+				return g, b.memory(g.place.LSN)
+			}
+			if c.read.LSN < b.recent.first {
+				return nil, nil
+			}
+		}
+		l := b.recent.get(c.read.LSN)
+		if l == nil || !l.written {
+			return nil, nil
+		}
+		c.pass(l.after)
+		if l.needs.Has(c.index) {
+			return c.give(l.place, l.label), b.memory(l.place.LSN)
+		}
+	}
+}
+
+// search looks in the log for what is not in memory any more. The buffer's lock is held, but for while it reads.
+func (c *cursor) search() *given {
+	b := c.buffer
+	from := c.read
+	b.mu.Unlock()
+	step, ok, err := b.log.Next(from, c.id, b.damaged)
+	b.mu.Lock()
+	if b.closed {
+		return nil
+	}
+	if err != nil {
+		b.note(err)
+		return nil
+	}
+	if !ok {
+		c.pass(step.After)
+		return nil
+	}
+	c.pass(step.After)
+	return c.give(step.Place, step.Label)
+}
+
+// pass moves on in the log. What was to be read of the segments behind is lost.
+func (c *cursor) pass(to seglog.Place) {
+	if to.Segment != c.read.Segment {
+		for number, h := range c.buffer.holdings {
+			if number < to.Segment {
+				c.forgive(h)
+			}
+		}
+	}
+	c.read = to
+}
+
+// forgive takes off the books what of a segment could not be read.
+func (c *cursor) forgive(h *holding) {
+	t := h.unread[c.index]
+	if t == (seglog.Total{}) {
+		return
+	}
+	h.unread[c.index] = seglog.Total{}
+	c.buffer.lost.Records += t.Records
+	c.settle(t)
+}
+
+// settle takes off the backlog what is done, or lost.
+func (c *cursor) settle(t seglog.Total) {
+	c.backlog.Chunks -= int(t.Entries)
+	c.backlog.Records -= t.Records
+	c.backlog.Bytes -= t.Bytes
+	if c.Share != nil {
+		c.Share.Add(-t.Bytes)
+	}
+}
+
+// give notes that an entry is given out.
+func (c *cursor) give(at seglog.Place, label seglog.Label) *given {
+	g := &given{place: at, left: int(label.Records), label: label}
+	c.buffer.holding(at.Segment).give(c.index, label)
+	c.put(g)
+	return g
+}
+
+func (c *cursor) put(g *given) {
+	c.given[g.place.LSN] = g
+	c.order.push(g)
+}
+
+// lose gives up what is damaged, and reports whether it was that.
+func (c *cursor) lose(g *given, err error) bool {
+	b := c.buffer
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	if !g.isLost(err, time.Now()) {
+		b.note(err)
+		return false
+	}
+	b.Log.Error("a chunk is lost", "output", c.Name, "records", g.left, "err", err)
+	b.lost.Records += int64(g.left)
+	c.backlog.Records -= int64(g.left)
+	c.finish(g, nil)
+	return true
+}
+
+// Wake implements [engine.Cursor].
+func (c *cursor) Wake() <-chan struct{} { return c.wake }
+
+func (c *cursor) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Load implements [engine.Cursor].
+func (c *cursor) Load(_ context.Context, p engine.Pos) (*engine.Chunk, error) {
+	b := c.buffer
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil, errClosed
+	}
+	g := c.given[seglog.LSN(p)]
+	if g == nil {
+		b.mu.Unlock()
+		return nil, fmt.Errorf("output %s: load: no chunk at position %d", c.Name, p)
+	}
+	place, label, chunk := g.place, g.label, b.memory(g.place.LSN)
+	b.mu.Unlock()
+	if chunk != nil {
+		return chunk, nil
+	}
+	chunk, err := b.readBack(place, label)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case err == nil:
+		g.failing = time.Time{}
+		return chunk, nil
+	case b.closed:
+		return nil, errClosed
+	case g.isLost(err, time.Now()):
+		return nil, fmt.Errorf("output %s: load: %w: %w", c.Name, engine.ErrLost, err)
+	}
+	b.note(err)
+	return nil, fmt.Errorf("output %s: load: %w", c.Name, err)
+}
+
+// Done implements [engine.Cursor]. A part with an unknown position, or with more records than are left at it, is not taken; the
+// others are.
+func (c *cursor) Done(parts []engine.Part) error {
+	b := c.buffer
+	var errs []error
+	var chunks []*engine.Chunk
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return errClosed
+	}
+	for i := range parts {
+		var err error
+		if chunks, err = c.done(&parts[i], chunks); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	b.dirty = true
+	chunks = b.recent.trim(chunks)
+	b.mu.Unlock()
+	releaseAll(chunks)
+	return errors.Join(errs...)
+}
+
+func (c *cursor) done(p *engine.Part, chunks []*engine.Chunk) ([]*engine.Chunk, error) {
+	g, records := c.given[seglog.LSN(p.Pos)], p.Records.Len()
+	if g == nil {
+		return chunks, fmt.Errorf("output %s: done: no chunk at position %d", c.Name, p.Pos)
+	}
+	if records > g.left {
+		return chunks, fmt.Errorf("output %s: done: %d records at position %d, where %d are left", c.Name, records, p.Pos, g.left)
+	}
+	c.backlog.Records -= int64(records)
+	if g.left -= records; g.left > 0 {
+		g.done.add(p.Records)
+		return chunks, nil
+	}
+	return c.finish(g, chunks), nil
+}
+
+// finish ends an entry for this output. It appends its chunk where no other one needs it, for the caller to release.
+func (c *cursor) finish(g *given, chunks []*engine.Chunk) []*engine.Chunk {
+	b := c.buffer
+	delete(c.given, g.place.LSN)
+	c.order.unlink(g)
+	c.settle(seglog.Total{Entries: 1, Bytes: int64(g.label.Bytes)})
+	b.holding(g.place.Segment).given--
+	if l := b.recent.get(g.place.LSN); l != nil {
+		if l.needs &^= engine.OutputSet(0).With(c.index); l.needs == 0 {
+			if chunk := b.recent.unload(l); chunk != nil {
+				chunks = append(chunks, chunk)
+			}
+		}
+	}
+	return chunks
+}
+
+// Backlog implements [engine.Cursor].
+func (c *cursor) Backlog() engine.Backlog {
+	c.buffer.mu.Lock()
+	defer c.buffer.mu.Unlock()
+	backlog := c.backlog
+	backlog.Oldest = c.oldest()
+	return backlog
+}
+
+// oldest is when the first arrived of what is not done, as far as that is known without a look at the disk.
+func (c *cursor) oldest() time.Time {
+	if c.order.first != nil {
+		return time.Unix(0, c.order.first.label.Time)
+	}
+	b := c.buffer
+	for lsn := max(c.read.LSN, b.recent.first); lsn < b.recent.next(); lsn++ {
+		if l := b.recent.get(lsn); l.needs.Has(c.index) {
+			return time.Unix(0, l.label.Time)
+		}
+	}
+	return time.Time{}
+}

@@ -1,0 +1,270 @@
+package seglog
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+// ErrGone says that a segment was freed.
+var ErrGone = errors.New("segment was freed")
+
+// Read reads the payload of an entry into memory that alloc gives. It fails with a *DamageError where that is damaged, with ErrGone
+// where the segment was freed, and with what the file system says.
+func (l *Log) Read(p Place, alloc func(n int) []byte) ([]byte, error) {
+	s := l.holding(p.Segment)
+	if s == nil {
+		return nil, l.blame(p.Segment, ErrGone)
+	}
+	payload, ok, err := s.payload(p, alloc)
+	switch {
+	case ok:
+		return payload, nil
+	case err != nil || l.holding(p.Segment) != s:
+		return nil, l.blame(p.Segment, err)
+	}
+	d := Damage{s.number, p.Offset, p.LSN, p.LSN + 1, badFrame}
+	l.note(s, d)
+	return nil, &DamageError{d}
+}
+
+// payload reads that of an entry, if it is there.
+func (s *segment) payload(p Place, alloc func(n int) []byte) (payload []byte, ok bool, err error) {
+	h, err := s.headerAt(p.Offset)
+	if err != nil || h == nil || h.lsn != p.LSN {
+		return nil, false, err
+	}
+	payload = alloc(int(h.length))
+	n, err := s.file.ReadAt(payload, p.Offset+frameHeader)
+	if n < len(payload) && !errors.Is(err, io.EOF) {
+		return nil, false, fmt.Errorf("read %s: %w", s.name, err)
+	}
+	return payload, n == len(payload) && checksum(payload) == h.sum, nil
+}
+
+// headerAt reads the header of a frame; nil: there is none.
+func (s *segment) headerAt(at int64) (*header, error) {
+	if at < framesAt {
+		return nil, nil
+	}
+	b, err := s.read(at, frameHeader)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.name, err)
+	}
+	h, ok := parseHeader(b, s.salt)
+	if !ok || h.kind != kindEntry || h.bytes() > s.size-at {
+		return nil, nil
+	}
+	return &h, nil
+}
+
+// blame says why a segment cannot be read: nobody who frees it, or closes the log, waits for readers.
+func (l *Log) blame(number uint64, err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	if _, ok := l.index(number); ok && err != nil {
+		return err
+	}
+	return fmt.Errorf("segment %d: %w", number, ErrGone)
+}
+
+// holding gives a segment, or nil where it was freed, or the log is closed.
+func (l *Log) holding(number uint64) *segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, ok := l.index(number)
+	if !ok || l.closed {
+		return nil
+	}
+	return l.segments[i]
+}
+
+// index is where in the list the segment stands. The caller holds the lock.
+func (l *Log) index(number uint64) (int, bool) {
+	return slices.BinarySearchFunc(l.segments, number, func(s *segment, n uint64) int { return cmp.Compare(s.number, n) })
+}
+
+// Start is the place of the oldest entry that the log holds, or of the next one where it is empty.
+func (l *Log) Start() Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.segments) == 0 {
+		return l.end()
+	}
+	s := l.segments[0]
+	return Place{s.first, s.number, framesAt}
+}
+
+// End is the place behind the last committed entry. Its LSN is that of the entry that is committed next.
+func (l *Log) End() Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end()
+}
+
+// end is End with the lock held.
+func (l *Log) end() Place {
+	if l.kept != nil {
+		return Place{LSN: l.next, Segment: l.kept.number + 1}
+	}
+	if len(l.segments) == 0 {
+		return Place{LSN: l.next}
+	}
+	s := l.segments[len(l.segments)-1]
+	return Place{s.next, s.number, s.end}
+}
+
+// A Step is an entry that Next found.
+type Step struct {
+	Place
+	Label
+	After Place // to go on from
+}
+
+// Next gives the first committed entry of a reader, from 0 to 63, that has the LSN of p or a higher one; the rest of p says where
+// to look for it, if it does. Where there is none yet ok is false, and After is behind all that was looked at: at offset 0 of the
+// next segment where that is all of one. What is damaged is passed over, and damage is told of it, once.
+func (l *Log) Next(p Place, reader int, damage func(Damage)) (step Step, ok bool, err error) {
+	for {
+		b, err := l.stretch(p.LSN)
+		if b.segment == nil {
+			return Step{After: p}, false, err
+		}
+		if p.Segment != b.number || p.Offset < framesAt {
+			p = Place{max(p.LSN, b.first), b.number, framesAt}
+		}
+		if !b.sealed || b.totals[reader].Entries > 0 {
+			step, ok, err := l.walk(p, b, reader, damage)
+			if err != nil {
+				err = l.blame(b.number, err)
+			}
+			if !errors.Is(err, ErrGone) && (ok || err != nil || !b.sealed) {
+				return step, ok, err
+			}
+		}
+		p = Place{LSN: max(p.LSN, b.next), Segment: b.number + 1}
+	}
+}
+
+// walk goes through a stretch.
+func (l *Log) walk(p Place, b stretch, reader int, damage func(Damage)) (Step, bool, error) {
+	for p.Offset < b.end {
+		h, err := b.headerAt(p.Offset)
+		switch {
+		case err != nil:
+			return Step{After: p}, false, err
+		case h == nil || h.lsn > p.LSN:
+			if p, err = l.passOver(p, b, damage); err != nil {
+				return Step{After: p}, false, err
+			}
+			continue
+		case h.lsn < p.LSN:
+			p.Offset += h.size()
+			continue
+		}
+		at := p
+		p.LSN, p.Offset = p.LSN+1, p.Offset+h.size()
+		if h.Readers&(1<<reader) != 0 {
+			return Step{at, h.Label, p}, true, nil
+		}
+	}
+	return Step{After: p}, false, nil
+}
+
+// A stretch is what is committed of a segment, at some time.
+type stretch struct {
+	*segment
+	end    int64
+	next   LSN
+	sealed bool // nothing more comes
+}
+
+// stretch gives that of the segment which has the entry, or is the first one behind it; without a segment there is none.
+func (l *Log) stretch(lsn LSN) (stretch, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return stretch{}, ErrClosed
+	}
+	i, _ := slices.BinarySearchFunc(l.segments, lsn, func(s *segment, lsn LSN) int {
+		if s.sealed && s.next <= lsn {
+			return -1
+		}
+		return 1
+	})
+	if i == len(l.segments) {
+		return stretch{}, nil
+	}
+	s := l.segments[i]
+	return stretch{s, s.end, s.next, s.sealed}, nil
+}
+
+// passOver gives the place of the first frame behind damage, or the end of the stretch.
+func (l *Log) passOver(p Place, b stretch, damage func(Damage)) (Place, error) {
+	w := window{file: b.file, size: b.end}
+	h, at, err := w.find(p.Offset, b.salt, p.LSN, b.next)
+	if err != nil {
+		return p, fmt.Errorf("read %s: %w", b.name, err)
+	}
+	if l.holding(b.number) != b.segment {
+		return p, ErrGone
+	}
+	after := Place{max(p.LSN, b.next), b.number, b.end}
+	if h != nil {
+		after = Place{h.lsn, b.number, at}
+	}
+	d := Damage{b.number, p.Offset, p.LSN, after.LSN, badFrame}
+	if l.note(b.segment, d) {
+		damage(d)
+	}
+	return after, nil
+}
+
+// A Segment is what there is to know of one.
+type Segment struct {
+	Number      uint64
+	Name        string
+	First, Next LSN // what it holds, up to before Next
+	End, Size   int64
+	Sealed      bool
+	Totals      map[int]Total // by reader
+	Damage      []Damage
+}
+
+// Segments gives all that the log holds, the oldest first.
+func (l *Log) Segments() []Segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]Segment, len(l.segments))
+	for i, s := range l.segments {
+		all[i] = Segment{s.number, s.name, s.first, s.next, s.end, s.size, s.sealed, maps.Clone(s.totals), slices.Clone(s.damage)}
+	}
+	return all
+}
+
+// Stored is how many bytes the segments hold, of those that are sealed their whole size.
+func (l *Log) Stored() (n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segments {
+		if s.sealed {
+			n += s.size
+		} else {
+			n += s.end
+		}
+	}
+	return n
+}
+
+// Used is how many bytes of files the log has, those for use again included.
+func (l *Log) Used() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.used
+}
