@@ -185,7 +185,8 @@ func (b *Buffer) snapshot() (*checkpoint, []uint64) {
 
 func (c *cursor) save() savedCursor {
 	s := savedCursor{Output: c.Name, ID: c.id, Read: c.read}
-	for g := c.order.first; g != nil; g = g.next {
+	for e := c.order.Front(); e != nil; e = e.Next() {
+		g := e.Value.(*given) //nolint:forcetypeassert // it holds nothing else
 		s.Given = append(s.Given, savedGiven{g.place, g.label, slices.Clone(g.done)})
 	}
 	return s

@@ -313,7 +313,7 @@ func (h *historyTest) finish(cur engine.Cursor, output string, first uint64, par
 		n = len(all)
 	}
 	h.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	chosen, rest := list(all[:n]), list(all[n:])
+	chosen, rest := listOf(all[:n]), listOf(all[n:])
 	if err := cur.Done([]engine.Part{{Pos: part.Pos, Records: chosen}}); err != nil {
 		h.t.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func (h *historyTest) finish(cur engine.Cursor, output string, first uint64, par
 	}
 }
 
-func list(of []int) engine.Selection {
+func listOf(of []int) engine.Selection {
 	slices.Sort(of)
 	all := make([]uint32, len(of))
 	for i, v := range of {

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -19,11 +20,11 @@ type cursor struct {
 	wake chan struct{}
 
 	// Guarded by the buffer's lock:
-	read    seglog.Place // all before it was given out, or is not for this output
-	given   map[seglog.LSN]*given
-	order   givenList      // those given out and not done, in order
-	again   []*given       // what a process before this one had given out, and was not done: it is given out once more
-	backlog engine.Backlog // but for Oldest
+	read    seglog.Place          // all before it was given out, or is not for this output
+	given   map[seglog.LSN]*given // out, and not done
+	order   list.List             // of *given, in order
+	again   []*given              // what a process before this one had given out, and was not done: it is given out once more
+	backlog engine.Backlog        // but for Oldest
 }
 
 func newCursor(b *Buffer, index int, o engine.BufferOutput) *cursor {
@@ -150,7 +151,7 @@ func (c *cursor) give(at seglog.Place, label seglog.Label) *given {
 
 func (c *cursor) put(g *given) {
 	c.given[g.place.LSN] = g
-	c.order.push(g)
+	g.element = c.order.PushBack(g)
 }
 
 // lose gives up what is damaged, and reports whether it was that.
@@ -260,7 +261,7 @@ func (c *cursor) done(p *engine.Part, chunks []*engine.Chunk) ([]*engine.Chunk, 
 func (c *cursor) finish(g *given, chunks []*engine.Chunk) []*engine.Chunk {
 	b := c.buffer
 	delete(c.given, g.place.LSN)
-	c.order.unlink(g)
+	c.order.Remove(g.element)
 	c.settle(seglog.Total{Entries: 1, Bytes: int64(g.label.Bytes)})
 	b.holding(g.place.Segment).given--
 	if l := b.recent.get(g.place.LSN); l != nil {
@@ -284,8 +285,8 @@ func (c *cursor) Backlog() engine.Backlog {
 
 // oldest is when the first arrived of what is not done, as far as that is known without a look at the disk.
 func (c *cursor) oldest() time.Time {
-	if c.order.first != nil {
-		return time.Unix(0, c.order.first.label.Time)
+	if first := c.order.Front(); first != nil {
+		return time.Unix(0, first.Value.(*given).label.Time) //nolint:forcetypeassert // it holds nothing else
 	}
 	b := c.buffer
 	for lsn := max(c.read.LSN, b.recent.first); lsn < b.recent.next(); lsn++ {

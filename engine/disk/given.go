@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"container/list"
 	"errors"
 	"slices"
 	"time"
@@ -11,12 +12,12 @@ import (
 
 // A given entry was given out by a cursor, and is not done.
 type given struct {
-	place      seglog.Place
-	label      seglog.Label
-	left       int       // records
-	done       ranges    // of its records, where some are
-	failing    time.Time // since when it cannot be read; zero: it could, or was not
-	prev, next *given
+	place   seglog.Place
+	label   seglog.Label
+	left    int           // records
+	done    ranges        // of its records, where some are
+	failing time.Time     // since when it cannot be read; zero: it could, or was not
+	element *list.Element // in its cursor's order
 }
 
 // readPatience is for how long it is tried to read what the disk does not give: a sector that is bad stays so, and what is behind
@@ -47,33 +48,6 @@ func (g *given) rest() engine.Selection {
 		from = r[1]
 	}
 	return engine.SelectList(rest)
-}
-
-// A givenList links given entries. Its zero value is empty.
-type givenList struct{ first, last *given }
-
-func (l *givenList) push(g *given) {
-	g.prev = l.last
-	if l.last == nil {
-		l.first = g
-	} else {
-		l.last.next = g
-	}
-	l.last = g
-}
-
-func (l *givenList) unlink(g *given) {
-	if g.prev == nil {
-		l.first = g.next
-	} else {
-		g.prev.next = g.next
-	}
-	if g.next == nil {
-		l.last = g.prev
-	} else {
-		g.next.prev = g.prev
-	}
-	g.prev, g.next = nil, nil
 }
 
 // ranges are some of a chunk's records by index, ascending, each from its first to before its last, with gaps between them.
