@@ -222,6 +222,9 @@ func (d *delivery) overShare() bool { return d.DropOldest && d.share.Free() < 0 
 
 // evict drops the oldest of what does not fly while the output is over its share, if it is one that drops.
 func (d *delivery) evict(now time.Time) {
+	if d.overShare() {
+		d.tell() // it may be all
+	}
 	for d.overShare() {
 		spans := d.Scheduler.Evict(now)
 		if len(spans) == 0 {

@@ -289,3 +289,61 @@ func TestTurnOfABatchThatFliesAtOnce(t *testing.T) {
 		t.Errorf("Turn after the end: %v", err)
 	}
 }
+
+// What was delivered is acked 2 ms later where the next batch leaves at this moment, as that is in more of a hurry; and at once where
+// none does.
+func TestAcksAfterTheNextHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newRelay(nil)
+		r := newRig(t, engine.Options{Outputs: []engine.OutputOptions{tenEach(y, schedule.NewSync(tens()))}})
+		s := r.open(engine.Open{StreamID: "a"})
+		for first, all := 0, numbered("a", 30); first < 30; first += 10 { // a chunk each
+			r.append(s, uint64(first+1), all[first:first+10]...)
+			time.Sleep(100 * time.Millisecond)
+		}
+		start := y.all()[0].began
+		for _, want := range []struct {
+			at    time.Duration // from the first batch's landing
+			acked uint64
+		}{{-1, 0}, {0, 0}, {2*time.Millisecond - 1, 0}, {2 * time.Millisecond, 10}, {y.flight, 10}, {y.flight + 2*time.Millisecond, 20}, {2 * y.flight, 30}} {
+			time.Sleep(time.Until(start.Add(y.prepare + y.flight + want.at)))
+			synctest.Wait()
+			if got := status(s).Acked; got != want.acked {
+				t.Errorf("%v after the first landing: acked %d, want %d", want.at, got, want.acked)
+			}
+		}
+		r.finish()
+	})
+}
+
+// What was delivered and is not told yet takes no room from what comes: nothing is dropped for it.
+func TestNothingIsDroppedForWhatWasDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const charge = 1<<10 + 512 // of a small chunk
+		y := newRelay(nil)
+		o := tenEach(y, schedule.NewSync(tens()))
+		o.DropOldest, o.Share = true, 3*charge+100
+		r := newRig(t, engine.Options{Outputs: []engine.OutputOptions{o}})
+		s := r.open(engine.Open{StreamID: "a"})
+		all := numbered("a", 40)
+		add := func(first int) {
+			a := r.records(uint64(first+1), all[first:first+10]...)
+			a.Flush = true
+			if err := s.Append(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		for first := 0; first < 30; first += 10 {
+			add(first)
+		}
+		if used := r.output("out").ShareUsed; used != 3*charge {
+			t.Fatalf("three chunks take %d bytes, not %d", used, 3*charge)
+		}
+		time.Sleep(y.prepare + y.flight + time.Millisecond) // the first is delivered, the second leaves
+		add(30)
+		time.Sleep(time.Minute)
+		wantBodies(t, "delivered", y.bodies(), all)
+		r.finish()
+	})
+}
