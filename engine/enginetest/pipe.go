@@ -38,6 +38,9 @@ func (p *Pipe) Dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
+// DialContext is Dial whatever the address, in the form of net/http's transport.
+func (p *Pipe) DialContext(ctx context.Context, _, _ string) (net.Conn, error) { return p.Dial(ctx) }
+
 // Accept implements [net.Listener].
 func (p *Pipe) Accept() (net.Conn, error) {
 	select {

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/enginetest"
 	"github.com/sluicelog/sluice/engine/memory"
 	"github.com/sluicelog/sluice/engine/schedule"
 	"github.com/sluicelog/sluice/outputs/cloudwatch"
@@ -81,7 +82,7 @@ func newStage(t *testing.T, c cell, keys *profile, seed uint64) *stage {
 	if c.faults != nil {
 		s.server.SetFault(c.faults(chance{s.start, seed}))
 	}
-	pipe := cwfake.NewPipe()
+	pipe := enginetest.NewPipe()
 	out, err := cloudwatch.New(t.Context(), cloudwatch.Options{
 		Region: region, Group: group, Stream: "{tag}", Profile: keys.name, Retention: retention, Keepalive: &c.keepalive,
 		Endpoint: s.server.Start(pipe), Dial: pipe.DialContext, ResponseTimeout: patience,

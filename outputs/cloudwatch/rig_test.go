@@ -93,7 +93,7 @@ func fake(t testing.TB, f cwfake.Options, o Options) (*cwfake.Server, *Output) {
 // piped is fake for a synctest bubble. The environment must be set outside of it.
 func piped(t testing.TB, f cwfake.Options, o Options) (*cwfake.Server, *Output) {
 	t.Helper()
-	s, pipe := cwfake.New(f), cwfake.NewPipe()
+	s, pipe := cwfake.New(f), enginetest.NewPipe()
 	o.Endpoint, o.Dial = s.Start(pipe), pipe.DialContext
 	t.Cleanup(func() { _ = s.Close() })
 	return s, newOutput(t, o)

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/enginetest"
 	"github.com/sluicelog/sluice/engine/memory"
 	"github.com/sluicelog/sluice/engine/schedule"
 	"github.com/sluicelog/sluice/outputs/cloudwatch/cwfake"
@@ -48,7 +49,7 @@ type line struct {
 func newLine(t *testing.T, o Options, retry engine.Retry, most int) *line {
 	l := &line{t: t, Server: cwfake.New(cwfake.Options{Latency: lineLatency, Sequence: lineSequence})}
 	l.sessions, l.sent = map[string]*engine.Session{}, map[string]int{}
-	pipe := cwfake.NewPipe()
+	pipe := enginetest.NewPipe()
 	l.http = &http.Server{Handler: http.HandlerFunc(l.serve), ReadHeaderTimeout: time.Minute}
 	l.started.Go(func() { _ = l.http.Serve(pipe) })
 	o.Endpoint, o.Dial, o.Stream, o.ResponseTimeout = "http://"+pipe.Addr().String(), pipe.DialContext, "{tag}", linePatience

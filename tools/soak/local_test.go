@@ -42,13 +42,13 @@ func environment(t *testing.T) *keys {
 // A bubble is the host of one gateway within a synctest bubble: one of this process, wired as gateway.yaml says, over
 // connections in memory.
 type bubble struct {
-	cloud     *cwfake.Pipe
+	cloud     *enginetest.Pipe
 	scheduler string                                 // instead of what is ordered; empty: as ordered
 	spoil     func(*cloudwatch.Output) engine.Output // what it writes with instead; nil: as it is
 }
 
 func (h *bubble) listen(context.Context) (net.Listener, error) {
-	h.cloud = cwfake.NewPipe()
+	h.cloud = enginetest.NewPipe()
 	return h.cloud, nil
 }
 

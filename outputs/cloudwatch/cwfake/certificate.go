@@ -20,7 +20,8 @@ type certificate struct {
 	cert tls.Certificate
 }
 
-// get makes the certificate: self-signed, for localhost and the loopback addresses, and its own authority.
+// get makes the certificate: self-signed, for localhost, the loopback addresses and names that are none (RFC 2606), and its own
+// authority.
 func (c *certificate) get() tls.Certificate {
 	c.once.Do(func() {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -33,7 +34,7 @@ func (c *certificate) get() tls.Certificate {
 			Subject:               pkix.Name{CommonName: "cwfake"},
 			NotBefore:             now.Add(-time.Hour),
 			NotAfter:              now.AddDate(10, 0, 0),
-			DNSNames:              []string{"localhost", pipeAddr{}.String()},
+			DNSNames:              []string{"localhost", "*.invalid"}, // what a listener in memory calls itself
 			IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 			KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 			ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

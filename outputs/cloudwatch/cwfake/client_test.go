@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 	"go.uber.org/goleak"
 
+	"github.com/sluicelog/sluice/engine/enginetest"
 	"github.com/sluicelog/sluice/outputs/cloudwatch/cwfake"
 )
 
@@ -38,7 +40,7 @@ type scene struct {
 
 // onPipe starts a server and a client in memory, for bubbles.
 func onPipe(t *testing.T, o cwfake.Options) *scene {
-	pipe := cwfake.NewPipe()
+	pipe := enginetest.NewPipe()
 	return newScene(t, cwfake.New(o), pipe, &http.Transport{DialContext: pipe.DialContext})
 }
 
@@ -91,12 +93,24 @@ func (sc *scene) client(region string) *cloudwatchlogs.Client {
 	return cloudwatchlogs.New(cloudwatchlogs.Options{
 		Region:       region,
 		BaseEndpoint: &sc.url,
-		HTTPClient:   &http.Client{Transport: sc.transport},
+		HTTPClient:   &http.Client{Transport: plain{sc.transport}},
 		Retryer:      aws.NopRetryer{},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return *sc.keys, nil
 		}),
 	})
+}
+
+// A plain transport shows net/http bodies without a WriteTo. The SDK closes a request's body as soon as the answer begins, which
+// would be a failed write to net/http where the body has one, and cost the connection while the answer is read.
+type plain struct{ http.RoundTripper }
+
+func (p plain) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r = r.Clone(r.Context())
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return p.RoundTripper.RoundTrip(r)
 }
 
 // put puts events to the target.
