@@ -42,9 +42,18 @@ type Buffer struct {
 	holdings map[uint64]*holding // by segment
 	dirty    bool                // since the last checkpoint
 	number   uint64              // of the last checkpoint
-	lost     seglog.Total
-	failing  error
+	lost     int64               // records
+	failing  map[work]error      // what does not go now
 }
+
+// A work is what the buffer has the disk do. Each fails, and goes again, by itself.
+type work string
+
+const (
+	committing    work = "commit"
+	checkpointing work = "checkpoint"
+	reading       work = "read"
+)
 
 // Append implements [engine.Buffer]. Besides ErrClosed its errors are faults of the caller's: a chunk without records, one that is
 // larger than a segment, or one for an output that there is not.
@@ -255,22 +264,23 @@ func (b *Buffer) damaged(d seglog.Damage) {
 	b.Log.Error("damage in the buffer", "segment", d.Segment, "offset", d.Offset, "from", d.From, "to", d.To, "reason", d.Reason)
 }
 
-// report notes that the disk fails, or no longer does.
-func (b *Buffer) report(err error) {
+// report notes that a work of the disk's fails, or no longer does.
+func (b *Buffer) report(w work, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.note(err)
+	b.note(w, err)
 }
 
 // note is report with the lock held.
-func (b *Buffer) note(err error) {
+func (b *Buffer) note(w work, err error) {
+	before := b.failing[w]
 	switch {
-	case err != nil && b.failing == nil:
-		b.Log.Error("the disk buffer fails", "err", err)
-	case err == nil && b.failing != nil:
-		b.Log.Info("the disk buffer works again")
+	case err != nil && before == nil:
+		b.Log.Error("the disk buffer fails", "work", w, "err", err)
+	case err == nil && before != nil:
+		b.Log.Info("the disk buffer works again", "work", w)
 	}
-	b.failing = err
+	b.failing[w] = err
 }
 
 func releaseAll(cs []*engine.Chunk) {

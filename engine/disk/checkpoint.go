@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
@@ -73,7 +74,26 @@ func decodeCheckpoint(b []byte) (*checkpoint, error) {
 	if c.Version != checkpointVersion {
 		return nil, fmt.Errorf("checkpoint of version %d, this is for %d", c.Version, checkpointVersion)
 	}
-	return &c, nil
+	return &c, c.check()
+}
+
+// check says what cannot be so, whoever wrote it.
+func (c *checkpoint) check() error {
+	var ids uint64
+	names := map[string]bool{}
+	for _, s := range c.Cursors {
+		if s.ID < 0 || s.ID >= engine.MaxOutputs || ids&(1<<s.ID) != 0 || names[s.Output] {
+			return fmt.Errorf("%w: the cursor of output %q has the id %d", errNoCheckpoint, s.Output, s.ID)
+		}
+		ids |= 1 << s.ID
+		names[s.Output] = true
+		for _, g := range s.Given {
+			if !g.Done.fit(int(g.Records)) {
+				return fmt.Errorf("%w: of the %d records at %d are done %v", errNoCheckpoint, g.Records, g.LSN, g.Done)
+			}
+		}
+	}
+	return nil
 }
 
 // readCheckpoint gives the newest one that is whole; nil: there is none.
@@ -132,7 +152,7 @@ func (b *Buffer) keep() {
 		case <-b.quit:
 			return
 		}
-		b.report(b.save())
+		b.report(checkpointing, b.save())
 	}
 }
 

@@ -139,8 +139,8 @@ func (h *historyTest) open() {
 		case err == nil:
 			h.b = b
 			h.fs.Inject(nil)
-			if b.lost.Records > 0 {
-				h.t.Fatalf("%d records are lost: %s", b.lost.Records, &log)
+			if b.lost > 0 {
+				h.t.Fatalf("%d records are lost: %s", b.lost, &log)
 			}
 			return
 		case !h.stopped:

@@ -96,15 +96,13 @@ func (c *cursor) search() *given {
 	if b.closed {
 		return nil
 	}
-	if err != nil {
-		b.note(err)
-		return nil
-	}
-	if !ok {
-		c.pass(step.After)
+	if b.note(reading, err); err != nil {
 		return nil
 	}
 	c.pass(step.After)
+	if !ok {
+		return nil
+	}
 	return c.give(step.Place, step.Label)
 }
 
@@ -127,7 +125,7 @@ func (c *cursor) forgive(h *holding) {
 		return
 	}
 	h.unread[c.index] = seglog.Total{}
-	c.buffer.lost.Records += t.Records
+	c.buffer.lost += t.Records
 	c.settle(t)
 }
 
@@ -163,11 +161,11 @@ func (c *cursor) lose(g *given, err error) bool {
 		return false
 	}
 	if !g.isLost(err, time.Now()) {
-		b.note(err)
+		b.note(reading, err)
 		return false
 	}
 	b.Log.Error("a chunk is lost", "output", c.Name, "records", g.left, "err", err)
-	b.lost.Records += int64(g.left)
+	b.lost += int64(g.left)
 	c.backlog.Records -= int64(g.left)
 	c.finish(g, nil)
 	return true
@@ -207,13 +205,14 @@ func (c *cursor) Load(_ context.Context, p engine.Pos) (*engine.Chunk, error) {
 	switch {
 	case err == nil:
 		g.failing = time.Time{}
+		b.note(reading, nil)
 		return chunk, nil
 	case b.closed:
 		return nil, errClosed
 	case g.isLost(err, time.Now()):
 		return nil, fmt.Errorf("output %s: load: %w: %w", c.Name, engine.ErrLost, err)
 	}
-	b.note(err)
+	b.note(reading, err)
 	return nil, fmt.Errorf("output %s: load: %w", c.Name, err)
 }
 

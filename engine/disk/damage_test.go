@@ -53,8 +53,8 @@ func TestDamagedChunk(t *testing.T) {
 			r.done(output, p, 0, 100)
 		}
 		r.wantBacklog(output, 0, 0)
-		if lost := int64(100 * (i + 1)); r.lost.Records != lost {
-			t.Errorf("%d records are lost, want %d", r.lost.Records, lost)
+		if lost := int64(100 * (i + 1)); r.lost != lost {
+			t.Errorf("%d records are lost, want %d", r.lost, lost)
 		}
 	}
 	r.restart()

@@ -77,6 +77,18 @@ func (r *ranges) insert(i int) {
 	}
 }
 
+// fit reports whether they are ranges of so many records.
+func (r *ranges) fit(records int) bool {
+	at := 0
+	for _, x := range *r {
+		if x[0] < at || x[1] <= x[0] || x[1] > records {
+			return false
+		}
+		at = x[1]
+	}
+	return true
+}
+
 // A holding is what is still needed of a segment.
 type holding struct {
 	unread []seglog.Total // by cursor: not given out yet

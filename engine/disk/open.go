@@ -51,12 +51,12 @@ func (o Options) withDefaults() Options {
 // begins with what comes from now on.
 func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 	b := &Buffer{
-		Options: o.withDefaults(), holdings: map[uint64]*holding{},
+		Options: o.withDefaults(), holdings: map[uint64]*holding{}, failing: map[work]error{},
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	log, recovery, err := seglog.Open(seglog.Options{
 		FS: b.FS, Dir: b.Dir, SegmentSize: b.SegmentSize, Storage: b.Room, Sync: b.Sync, Interval: b.Interval, Log: b.Log,
-		Committed: b.committed, Failing: b.report,
+		Committed: b.committed, Failing: func(err error) { b.report(committing, err) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("disk buffer: %w", err)
@@ -69,8 +69,8 @@ func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 		b.damaged(d)
 	}
 	err = b.restore(outputs)
-	b.missing(recovery.Missing)
 	if err == nil {
+		b.missing(recovery.Missing)
 		b.dirty = true // what was read may be in the system's memory alone
 		err = b.save()
 	}
@@ -190,7 +190,7 @@ func (c *cursor) resume(s *savedCursor, segments []seglog.Segment) {
 			continue
 		}
 		if !slices.ContainsFunc(segments, func(s seglog.Segment) bool { return s.Number == g.place.Segment && g.place.LSN < s.Next }) {
-			b.lost.Records += int64(g.left)
+			b.lost += int64(g.left)
 			b.Log.Error("what an output had not delivered is lost with its segment", "output", c.Name, "segment", g.place.Segment,
 				"records", g.left)
 			continue

@@ -1,0 +1,86 @@
+package disk
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/crashfs"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
+	"github.com/sluicelog/sluice/engine/enginetest"
+)
+
+// A checkpoint whose checksum is right may still say what cannot be so.
+func TestCheckpointThatCannotBe(t *testing.T) {
+	given := func(done ranges) savedCursor {
+		return savedCursor{Output: "a", Given: []savedGiven{{Label: seglog.Label{Records: 5}, Done: done}}}
+	}
+	for name, c := range map[string]struct {
+		cursors []savedCursor
+		ok      bool
+	}{
+		"two cursors":      {[]savedCursor{{Output: "a", ID: 63}, {Output: "b"}}, true},
+		"done":             {[]savedCursor{given(ranges{{0, 1}, {1, 3}, {4, 5}})}, true},
+		"id below":         {[]savedCursor{{Output: "a", ID: -1}}, false},
+		"id above":         {[]savedCursor{{Output: "a", ID: 64}}, false},
+		"id twice":         {[]savedCursor{{Output: "a", ID: 3}, {Output: "b", ID: 3}}, false},
+		"name twice":       {[]savedCursor{{Output: "a", ID: 3}, {Output: "a", ID: 4}}, false},
+		"done too many":    {[]savedCursor{given(ranges{{0, 6}})}, false},
+		"done backwards":   {[]savedCursor{given(ranges{{2, 1}})}, false},
+		"done below":       {[]savedCursor{given(ranges{{-1, 1}})}, false},
+		"done overlapping": {[]savedCursor{given(ranges{{0, 3}, {2, 4}})}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			content, err := (&checkpoint{Version: checkpointVersion, Cursors: c.cursors}).encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = decodeCheckpoint(content); c.ok && err != nil || !c.ok && !errors.Is(err, errNoCheckpoint) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A log that cannot be written is told once, and that it can again when it can: checkpoints that go meanwhile say nothing of it.
+func TestFailingIsToldByWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := crashfs.New()
+		var log strings.Builder
+		b, err := Open(Options{Dir: "d", FS: disk, SegmentSize: 16 << 10, Log: slog.New(slog.NewTextHandler(&log, nil))}, []engine.BufferOutput{{Name: "a"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.Inject(func(op crashfs.Op) crashfs.Fault {
+			if op.Kind == crashfs.Allocate {
+				return crashfs.Fault{Err: syscall.ENOSPC}
+			}
+			return crashfs.Fault{}
+		})
+		var mint enginetest.Mint
+		safe := false
+		if _, err := b.Append([]*engine.Chunk{mint.Chunk(&engine.Stream{}, 1, 1, "x")}, func() { safe = true }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if fails := strings.Count(log.String(), "the disk buffer fails"); fails != 1 || strings.Contains(log.String(), "works again") || safe {
+			t.Errorf("told %d times in a minute, safe %v:\n%s", fails, safe, &log)
+		}
+		disk.Inject(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !strings.Contains(log.String(), "works again") || !safe {
+			t.Errorf("safe %v:\n%s", safe, &log)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		mint.Check(t)
+	})
+}
