@@ -14,7 +14,8 @@ import (
 // memory until it returns. It is called from up to as many goroutines at once as the scheduler lets fly; and where the
 // output says that a batch is sent ([Batch.Sent]) as many again, which wait for their turn ([Batch.Turn]).
 //
-// An Output may also be a [Keyer], a [Batcher], a [Measurer] and an io.Closer, which is called once, after the last Write returned.
+// An Output may also be a [Keyer], a [Batcher], a [Measurer] and an io.Closer, which is called once, after the last Write
+// returned.
 type Output interface {
 	Write(ctx context.Context, b *Batch) error
 }
