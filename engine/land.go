@@ -36,7 +36,8 @@ func (d *delivery) land(now time.Time, l *landing) {
 	d.report(now, l, v)
 	for _, r := range v.rejected {
 		d.reject(b.slice(r.Range), DeadLetter{
-			Reason: r.Reason, Message: r.Message, Attempts: b.Attempt, First: b.First, Last: now,
+			Target: b.Key, Reason: r.Reason, Message: r.Message, RequestID: r.RequestID,
+			Attempts: b.Attempt, First: b.First, Last: now,
 		})
 	}
 	p := d.park(now, b.Key, v, l)

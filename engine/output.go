@@ -64,6 +64,8 @@ type WriteError struct {
 	After  time.Duration // KindThrottled: how long the destination asked to be left alone; 0: it did not say
 	Reason string        // KindPermanent: a short code of a bounded set, for metrics and dead letters
 	Err    error
+	// RequestID is what the destination calls the request by, where it says so: for dead letters.
+	RequestID string
 }
 
 func (e *WriteError) Error() string {
@@ -119,6 +121,8 @@ type Rejected struct {
 	Range
 	Reason  string // a short code of a bounded set
 	Message string
+	// RequestID is what the destination calls the request by, where it says so.
+	RequestID string
 }
 
 func (p *Partial) Error() string {

@@ -10,9 +10,11 @@ import (
 // goes to the dead letters, in order, where there are some; a probe now and then finds out whether it is let in again, one
 // at a time, whatever else of the key could fly: slots are for those who are let in.
 type parking struct {
+	key       string
 	since     time.Time
 	attempts  int
 	message   string
+	request   string    // the destination's ID of the last attempt
 	probe     time.Time // when the next one is due
 	flying    int       // probes
 	diverting bool
@@ -30,7 +32,9 @@ func (p *parking) diverts(now time.Time) bool {
 func (p *parking) holds(now time.Time) bool { return p.flying > 0 || now.Before(p.probe) }
 
 func (p *parking) deadLetter(now time.Time) DeadLetter {
-	return DeadLetter{Reason: "parked", Message: p.message, Attempts: p.attempts, First: p.since, Last: now}
+	return DeadLetter{
+		Target: p.key, Reason: "parked", Message: p.message, RequestID: p.request, Attempts: p.attempts, First: p.since, Last: now,
+	}
 }
 
 // park books a denial, or the end of one. It gives the parking whose next probe the rest has to wait for; nil: none.
@@ -38,7 +42,7 @@ func (d *delivery) park(now time.Time, key string, v verdict, l *landing) *parki
 	p := d.parked[key]
 	switch {
 	case v.denied && p == nil:
-		p = &parking{since: now}
+		p = &parking{key: key, since: now}
 		d.parked[key] = p
 		d.engine.log.Warn("key parked", "output", d.Name, "key", key, "err", l.err)
 	case v.denied:
@@ -52,7 +56,7 @@ func (d *delivery) park(now time.Time, key string, v verdict, l *landing) *parki
 		return nil
 	}
 	if v.denied {
-		p.message = l.err.Error()
+		p.message, p.request = l.err.Error(), AsWriteError(l.err).RequestID
 		p.diverting = d.dead != nil && now.Sub(p.since) >= d.ParkLimit
 	}
 	p.attempts++

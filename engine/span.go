@@ -32,8 +32,10 @@ func (s *Span) Split(n int) Span {
 // A DeadLetter says why records that an output would not take are on their way to its dead-letter output.
 type DeadLetter struct {
 	Output      string // the output that refused them
+	Target      string // where there they were to go: the key of their batch
 	Reason      string // a short code, such as "permanent" or "gave_up"; also the metric label
 	Message     string // the output's words
+	RequestID   string // the destination's, of the attempt that failed, where it gave one
 	Attempts    int
 	First, Last time.Time // of the attempts
 }

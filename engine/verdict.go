@@ -138,7 +138,9 @@ func (r Retry) failed(now time.Time, l *landing, we *WriteError, all ...Range) v
 	if r.GiveUpAfter > 0 && now.Sub(b.First) >= r.GiveUpAfter {
 		v.rest = nil
 		for _, piece := range all {
-			v.rejected = append(v.rejected, Rejected{Range: piece, Reason: "gave_up", Message: l.err.Error()})
+			v.rejected = append(v.rejected, Rejected{
+				Range: piece, Reason: "gave_up", Message: l.err.Error(), RequestID: we.RequestID,
+			})
 		}
 	}
 	return v
@@ -156,7 +158,7 @@ func (r Retry) refused(v verdict, b *Batch, we *WriteError, all Range) verdict {
 		if reason == "" {
 			reason = "permanent"
 		}
-		v.rest, v.rejected = nil, []Rejected{{Range: all, Reason: reason, Message: we.Error()}}
+		v.rest, v.rejected = nil, []Rejected{{Range: all, Reason: reason, Message: we.Error(), RequestID: we.RequestID}}
 		return v
 	}
 	*b.splits--

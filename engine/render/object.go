@@ -122,10 +122,18 @@ func appendID(dst []byte, name string, id []byte) []byte {
 func appendDeadLetter(dst []byte, d *engine.DeadLetter) []byte {
 	dst = append(dst, `,"dead_letter":{"output":`...)
 	dst = AppendString(dst, d.Output)
+	if d.Target != "" {
+		dst = append(dst, `,"target":`...)
+		dst = AppendString(dst, d.Target)
+	}
 	dst = append(dst, `,"reason":`...)
 	dst = AppendString(dst, d.Reason)
 	dst = append(dst, `,"message":`...)
 	dst = AppendString(dst, d.Message)
+	if d.RequestID != "" {
+		dst = append(dst, `,"request_id":`...)
+		dst = AppendString(dst, d.RequestID)
+	}
 	dst = append(dst, `,"attempts":`...)
 	dst = strconv.AppendInt(dst, int64(d.Attempts), 10)
 	dst = append(dst, `,"first":"`...)
