@@ -221,9 +221,10 @@ func (in *intake) push(g *gathering, data []byte, urgent bool) {
 		Stream: in.stream, Epoch: in.epoch,
 		First: g.first, Last: g.first + uint64(g.count) - 1, Count: g.count,
 		Outputs: in.outputs, Resource: in.resource, Data: data, Arrived: g.arrived, Urgent: urgent,
+		Resumable: !in.naive,
 	}
 	c.Own(g.slab, e.freeChunk)
-	p := &pending{in: in, epoch: in.epoch, last: c.Last, records: int64(c.Count), bytes: int64(len(data))}
+	p := &pending{in: in, epoch: in.epoch, last: c.Last, records: int64(c.Count), bytes: int64(len(data)), outputs: c.Outputs}
 	in.ledger.push(p)
 	safe, err := e.buffer.Append([]*Chunk{c}, p.isSafe)
 	if err != nil {

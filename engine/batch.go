@@ -25,6 +25,7 @@ type flight struct {
 	chunks []*Chunk // pinned, one a span, while the batch flies
 	splits *int     // how often this batch and its other parts may still be bisected; nil before the first time
 	panics int      // of its output, with this batch
+	pinned int64    // what its chunks take while it flies
 	again  bool     // what flies was attempted before, in this batch or in a larger one
 	probes *parking // that it finds out about while it flies; nil
 

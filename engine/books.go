@@ -100,6 +100,11 @@ func (k *books) owed() []Undelivered {
 	for s, n := range k.owing {
 		all = append(all, Undelivered{Stream: s, Output: k.stats.Name, Records: n})
 	}
+	sortByStream(all)
+	return all
+}
+
+func sortByStream(all []Undelivered) {
 	slices.SortFunc(all, func(a, b Undelivered) int {
 		return cmp.Or(
 			strings.Compare(a.Stream.Tenant, b.Stream.Tenant),
@@ -107,5 +112,4 @@ func (k *books) owed() []Undelivered {
 			strings.Compare(a.Stream.Tag, b.Stream.Tag),
 		)
 	})
-	return all
 }

@@ -40,6 +40,10 @@ type BufferOutput struct {
 	Name string
 	// Optional: the output takes no part in safe and ack (when_full: drop_oldest).
 	Optional bool
+	// StartOldest: a durable buffer that does not know the output yet has it begin with the oldest chunk of a tag that Takes says
+	// yes to, instead of with what comes.
+	StartOldest bool
+	Takes       func(tag string) bool
 	// Share is charged, in Chunk.Charge bytes, with all that the output still needs. Nil: not measured.
 	Share *Meter
 }
@@ -71,6 +75,10 @@ type Cursor interface {
 	// Backlog is what the output still needs.
 	Backlog() Backlog
 }
+
+// A Loser is a cursor that may find, before it gives a chunk out, that it cannot be read any more. Lost is how many records that
+// were, since the buffer was opened.
+type Loser interface{ Lost() int64 }
 
 // A Backlog is what an output has yet to deliver.
 type Backlog struct {

@@ -23,6 +23,7 @@ type Chunk struct {
 	Data               []byte    // repeated `records` fields (tag 2) in wire form: the body of an OTLP ScopeLogs
 	Arrived            time.Time // when its first record was admitted
 	Urgent             bool      // its producer asked to flush what came up to here
+	Resumable          bool      // the epoch is its producer's, who may come back to it
 
 	extra atomic.Int32 // references beyond the first
 	slab  *Slab

@@ -60,6 +60,12 @@ func (in *intake) pausedNow() (Reason, time.Time, bool) {
 func (d *delivery) snapshot(now time.Time) OutputStats {
 	st := d.books.snapshot(now)
 	st.Backlog = d.cursor.Backlog()
+	if l, ok := d.cursor.(Loser); ok && l.Lost() > 0 {
+		lost := DoneLabel{Result: "dropped", Reason: "lost"}
+		t := st.Done[lost]
+		t.Records += l.Lost()
+		st.Done[lost] = t
+	}
 	st.ShareUsed, st.ShareLimit = d.share.Used(), d.share.Limit()
 	return st
 }

@@ -22,7 +22,7 @@ func newCutter(out Output) cutter {
 func uncut(cur Cursor, p Part, c *Chunk) Span {
 	return Span{
 		Cursor: cur, Pos: p.Pos, Stream: c.Stream, Records: p.Records,
-		Bytes: bytesOf(c, p.Records), Arrived: c.Arrived, Urgent: c.Urgent,
+		Bytes: bytesOf(c, p.Records), Charge: int(c.Charge()), Arrived: c.Arrived, Urgent: c.Urgent,
 	}
 }
 

@@ -38,6 +38,7 @@ type delivery struct {
 
 	// The loop alone touches what follows.
 	airborne                            int             // writes that have not returned
+	pinned                              int64           // what their chunks take
 	aloft                               map[*Batch]bool // what flies, and whether it is sent
 	misfit                              bool            // the last that landed did not fit: one that stood by would have been called off
 	untold                              [][]Span        // delivered, and not told yet
@@ -194,6 +195,9 @@ func (d *delivery) accept(now time.Time, dead []Span) {
 // launch lets fly what the scheduler says.
 func (d *delivery) launch(now time.Time) time.Duration {
 	for {
+		if d.laden() {
+			return maxWait // until one lands
+		}
 		b, wait := d.Scheduler.Next(now)
 		if b == nil {
 			d.standBy(now)
@@ -256,6 +260,9 @@ func (d *delivery) wait(ctx context.Context) error {
 
 // undelivered is told after the loop has ended.
 func (d *delivery) undelivered() []Undelivered {
+	if d.engine.Durable() {
+		return []Undelivered{{Output: d.Name, Records: d.cursor.Backlog().Records, Kept: true}}
+	}
 	for {
 		p, c, ok := d.cursor.Next()
 		if !ok {

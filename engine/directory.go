@@ -102,6 +102,14 @@ func (d *directory) left(in *intake) {
 	}
 }
 
+// tenantOf is tenant for who does not hold the lock.
+func (d *directory) tenantOf(name string) *Meter {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tenant(name)
+}
+
+// tenant gives the tenant's meter. The caller holds the lock.
 func (d *directory) tenant(name string) *Meter {
 	m := d.tenants[name]
 	if m == nil {

@@ -49,12 +49,18 @@ func newEngine(o Options, mute bool) (*Engine, error) {
 		log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), observer: o.Observer, mute: mute,
 		meter: NewMeter(limits.Engine), quiet: newBell(mute),
 		gathers: &gatherer{delay: limits.GatherDelay, bell: newBell(mute)},
-		reviews: &reviewer{bell: newBell(mute), set: map[*intake]struct{}{}},
+		reviews: &reviewer{bell: newBell(mute), every: maxWait, set: map[*intake]struct{}{}},
 	}
 	e.slabs.Budget = limits.Engine
 	e.streams = newDirectory(limits)
 	if err := e.wire(o); err != nil {
 		return nil, errors.Join(err, closeOutputs(o.Outputs))
+	}
+	if r, ok := e.buffer.(Resumer); ok {
+		e.streams.restore(e, r.Resumable())
+	}
+	if e.Durable() { // room is free when the buffer finds the time, and nobody rings then
+		e.reviews.every = storageLook
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop
@@ -80,7 +86,10 @@ func (e *Engine) wire(o Options) error {
 		}
 		byName[d.Name] = d
 		e.outputs = append(e.outputs, d)
-		shares = append(shares, BufferOutput{Name: d.Name, Optional: d.DropOldest, Share: d.share})
+		shares = append(shares, BufferOutput{
+			Name: d.Name, Optional: d.DropOldest, Share: d.share, StartOldest: d.StartOldest,
+			Takes: func(tag string) bool { return e.routes.outputs(tag).Has(i) },
+		})
 	}
 	if err := e.link(byName, o.Routes); err != nil {
 		return err
@@ -253,8 +262,9 @@ func (e *Engine) atRest() bool {
 	return !slices.ContainsFunc(e.outputs, func(d *delivery) bool { return d.cursor.Backlog().Chunks > 0 })
 }
 
-// Close ends all sessions and loops: writes that fly are cancelled and waited for until ctx ends. Then it closes the
-// outputs and the buffer, and says exactly what was not delivered. A write that has not returned is told as an error.
+// Close ends all sessions and loops: writes that fly are cancelled and waited for until ctx ends. Then it closes the outputs and
+// the buffer, and says exactly what was not delivered. A write that has not returned, and a buffer that does not close, is told as
+// an error.
 func (e *Engine) Close(ctx context.Context) ([]Undelivered, error) {
 	e.draining.Store(true)
 	for _, in := range e.streams.all() {
@@ -273,8 +283,55 @@ func (e *Engine) Close(ctx context.Context) ([]Undelivered, error) {
 	for _, d := range e.outputs { // now that no dead letter of theirs lands any more
 		left = append(left, d.undelivered()...)
 	}
+	errs = append(errs, e.closeBuffer(ctx))
+	if e.Durable() {
+		left = e.unstored(left)
+	}
 	for _, in := range e.streams.all() { // now that the last acks are in
 		in.end(stopped())
 	}
-	return left, errors.Join(append(errs, e.buffer.Close())...)
+	return left, errors.Join(errs...)
+}
+
+// bufferClose is how long the buffer may take to close beyond all deadlines: to sync what it has.
+const bufferClose = 2 * time.Second
+
+// closeBuffer closes the buffer, and waits for that until ctx ends and bufferClose longer: a disk may hang.
+func (e *Engine) closeBuffer(ctx context.Context) error {
+	closed := make(chan error, 1)
+	go func() { closed <- e.buffer.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(bufferClose):
+		return fmt.Errorf("the buffer does not close: %w", ctx.Err())
+	}
+}
+
+// unstored tells what a durable buffer had not stored when it was closed, and takes it off what it keeps for the outputs.
+func (e *Engine) unstored(kept []Undelivered) (left []Undelivered) {
+	for _, in := range e.streams.all() {
+		in.mu.Lock()
+		u := Undelivered{Stream: in.stream}
+		for p := range in.ledger.all() {
+			if p.safe {
+				continue
+			}
+			u.Records += p.records
+			for i := range p.outputs.All() {
+				kept[i].Records -= p.records
+			}
+		}
+		in.mu.Unlock()
+		if u.Records > 0 {
+			left = append(left, u)
+		}
+	}
+	sortByStream(left)
+	return append(left, slices.DeleteFunc(kept, func(u Undelivered) bool { return u.Records <= 0 })...)
 }

@@ -24,13 +24,26 @@ func (d *delivery) fly(now time.Time, b *Batch) {
 		b.sent = d.box.sent
 	}
 	d.depart(now, deadline, b)
-	d.airborne++
+	d.takeOff(b)
 	go func() {
 		ctx, cancel := context.WithDeadline(d.flights, deadline)
 		defer cancel()
 		d.box.land(d.write(ctx, b))
 	}()
 }
+
+// takeOff books a Write that begins.
+func (d *delivery) takeOff(b *Batch) {
+	b.pinned = 0
+	for i := range b.Spans {
+		b.pinned += int64(b.Spans[i].Charge)
+	}
+	d.airborne++
+	d.pinned += b.pinned
+}
+
+// laden reports whether what flies takes all the memory that it may.
+func (d *delivery) laden() bool { return d.ReadBack > 0 && d.pinned >= d.ReadBack }
 
 // depart books a batch that is sent from now on.
 func (d *delivery) depart(now, deadline time.Time, b *Batch) {

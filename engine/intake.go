@@ -120,6 +120,9 @@ func (in *intake) ack() {
 		if p.epoch == in.epoch {
 			in.acked = p.last
 		}
+		if p.acked != nil {
+			close(p.acked)
+		}
 	}
 	if !moved {
 		return
@@ -181,6 +184,13 @@ func (in *intake) end(why *Error) {
 
 // atRest reports whether all that was admitted is acked.
 func (in *intake) atRest() bool { return in.ledger.empty() && in.gather == nil }
+
+// now is the status for somebody who does not hold the lock.
+func (in *intake) now() Status {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.status()
+}
 
 // status is the whole of it, but for the rejections.
 func (in *intake) status() Status {

@@ -9,6 +9,7 @@ import (
 // called off does not come.
 func (d *delivery) arrive(now time.Time, l *landing) {
 	d.airborne--
+	d.pinned -= l.batch.pinned
 	if t := l.batch.turn; t != nil && !t.hasCome() {
 		t.early = l
 		return

@@ -1,5 +1,7 @@
 package engine
 
+import "iter"
+
 // A ledger is what a stream was admitted and is not acked, in order. The intake's lock guards it.
 type ledger struct{ head, tail *pending }
 
@@ -10,6 +12,8 @@ type pending struct {
 	records     int64
 	bytes       int64
 	safe        bool
+	outputs     OutputSet     // that it is for; where a durable buffer did not take it, it is missing there
+	acked       chan struct{} // closed when it is; nil: nobody waits
 	next        *pending
 }
 
@@ -31,6 +35,22 @@ func (l *ledger) pop() *pending {
 		l.tail = nil
 	}
 	return p
+}
+
+// promise gives the last one, whose acked will be closed; nil where all is acked.
+func (l *ledger) promise() *pending {
+	if l.tail != nil && l.tail.acked == nil {
+		l.tail.acked = make(chan struct{})
+	}
+	return l.tail
+}
+
+// all yields what is not acked, in order.
+func (l *ledger) all() iter.Seq[*pending] {
+	return func(yield func(*pending) bool) {
+		for p := l.head; p != nil && yield(p); p = p.next {
+		}
+	}
 }
 
 func (l *ledger) empty() bool { return l.head == nil }

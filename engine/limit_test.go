@@ -329,7 +329,7 @@ func TestManySmallStreamsOfADeadOutput(t *testing.T) {
 		if st := status(s); st.State != engine.StateActive || st.Acked < 900 {
 			t.Errorf("the stream of the other output is %+v", st)
 		}
-		_, err := r.Send(engine.Open{Tenant: "default", Tag: "dead", StreamID: "0"}, r.records(0, "x"))
+		_, err := r.Send(t.Context(), engine.Open{Tenant: "default", Tag: "dead", StreamID: "0"}, r.records(0, "x"))
 		wantError(t, err, engine.CodeResourceExhausted, "buffer_full")
 		stop()
 		dead.will(nil)

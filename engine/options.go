@@ -26,6 +26,10 @@ type Limits struct {
 	Streams   int     // known streams, connected or not: 10,000
 	MaxAppend int     // of one append's encoding: 1 MiB
 
+	// StoredStream and StoredTenant bound what a stream, and a tenant's streams together, may have in a durable buffer's room: by
+	// that alone.
+	StoredStream, StoredTenant int64
+
 	GatherBytes int           // small appends of a stream gather into a chunk up to this: 256 KiB
 	GatherDelay time.Duration // and no longer than this: 50 ms
 }
@@ -47,6 +51,12 @@ type OutputOptions struct {
 	// Share is how much of the engine's limit may wait for this output, in bytes: all of it for a single output, else
 	// limit / (outputs + 1).
 	Share int64
+	// StartOldest: where a durable buffer does not know the output yet, it begins with the oldest that is there of what its routes
+	// would have sent it, instead of with what comes.
+	StartOldest bool
+	// ReadBack is how much the chunks of what flies may take before nothing more takes off, in bytes: for a buffer that reads them
+	// back from a disk. 0: no bound.
+	ReadBack int64
 	// DropOldest: over its share the output drops its oldest records, instead of pausing its streams. It takes no part in
 	// safe and ack then.
 	DropOldest bool

@@ -43,6 +43,7 @@ type Measurer interface {
 type BatchLimits struct {
 	MaxBytes   int // wire bytes of the records, or as a Measurer counts
 	MaxRecords int
+	MaxPinned  int           // what the chunks take that the records lie in, as charged; one is always let in
 	Linger     time.Duration // how long a batch that is not full may wait, from its oldest record's arrival
 }
 

@@ -14,7 +14,8 @@ const reviewEvery = 100 * time.Millisecond
 // have moved. What a stream releases itself it looks at itself, at once.
 type reviewer struct {
 	bell    bell
-	waiting atomic.Int64 // how many streams are in the set, for a cheap poke
+	every   time.Duration // it looks this often, whoever rings
+	waiting atomic.Int64  // how many streams are in the set, for a cheap poke
 
 	mu  sync.Mutex // guards what follows; taken last
 	set map[*intake]struct{}
@@ -54,7 +55,7 @@ func (r *reviewer) members() []*intake {
 }
 
 func (r *reviewer) run(ctx context.Context) {
-	timer := time.NewTimer(maxWait)
+	timer := time.NewTimer(r.every)
 	defer timer.Stop()
 	pause := time.NewTimer(reviewEvery)
 	defer pause.Stop()
@@ -68,7 +69,7 @@ func (r *reviewer) run(ctx context.Context) {
 			return
 		case <-pause.C:
 		}
-		timer.Reset(maxWait)
+		timer.Reset(r.every)
 		select {
 		case <-ctx.Done():
 			return

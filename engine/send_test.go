@@ -19,16 +19,16 @@ func TestSendIsPausedWhole(t *testing.T) {
 		r, out := oneOutput(t, engine.Limits{Stream: 100})
 		out.will(alwaysDown)
 		open := engine.Open{Tenant: "default", Tag: "t"}
-		if _, err := r.Send(open, r.records(0, strings.Repeat("x", 200))); err != nil {
+		if _, err := r.Send(t.Context(), open, r.records(0, strings.Repeat("x", 200))); err != nil {
 			t.Fatal(err)
 		}
-		_, err := r.Send(open, r.records(0, "y"))
+		_, err := r.Send(t.Context(), open, r.records(0, "y"))
 		if ee := wantError(t, err, engine.CodeResourceExhausted, "stream_limit"); ee.RetryAfter == 0 {
 			t.Error("no retry_after")
 		}
 		out.will(nil)
 		time.Sleep(time.Minute)
-		if _, err := r.Send(open, r.records(0, "z")); err != nil {
+		if _, err := r.Send(t.Context(), open, r.records(0, "z")); err != nil {
 			t.Error(err)
 		}
 		r.finish()
@@ -46,7 +46,7 @@ func TestNaiveSendsAreNotRepeats(t *testing.T) {
 				r, out := oneOutput(t, engine.Limits{})
 				for _, body := range []string{"a", "b"} {
 					open := engine.Open{Tenant: "default", Tag: "t", StreamID: id}
-					if _, err := r.Send(open, r.records(1, body)); err != nil {
+					if _, err := r.Send(t.Context(), open, r.records(1, body)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -65,7 +65,7 @@ func TestSequencedSendsAreRecognised(t *testing.T) {
 		r, out := oneOutput(t, engine.Limits{})
 		for range 2 {
 			open := engine.Open{Tenant: "default", Tag: "t", StreamID: "s", Epoch: 7}
-			if _, err := r.Send(open, r.records(1, "a", "b")); err != nil {
+			if _, err := r.Send(t.Context(), open, r.records(1, "a", "b")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -86,7 +86,7 @@ func TestSendFencesWhoseNumbersItTakes(t *testing.T) {
 				s := r.open(engine.Open{StreamID: "s", Epoch: 1})
 				r.append(s, 1, "a", "b")
 				open := engine.Open{Tenant: "default", Tag: "test", StreamID: "s", Epoch: epoch}
-				if _, err := r.Send(open, r.records(0, "1", "2", "3")); err != nil {
+				if _, err := r.Send(t.Context(), open, r.records(0, "1", "2", "3")); err != nil {
 					t.Fatal(err)
 				}
 				err := s.Append(t.Context(), r.records(3, "c", "d"))
@@ -105,7 +105,7 @@ func TestSendLeavesTheNumbersOfWhoIsAway(t *testing.T) {
 		s := r.open(engine.Open{StreamID: "s", Epoch: 5})
 		r.append(s, 1, "a", "b")
 		s.Close() // its third record was lost with the connection
-		if _, err := r.Send(engine.Open{Tenant: "default", Tag: "test", StreamID: "s"}, r.records(0, "stranger")); err != nil {
+		if _, err := r.Send(t.Context(), engine.Open{Tenant: "default", Tag: "test", StreamID: "s"}, r.records(0, "stranger")); err != nil {
 			t.Fatal(err)
 		}
 		_, err := r.Open(engine.Open{Tenant: "default", Tag: "test", StreamID: "s", Epoch: 5, First: 3})
@@ -125,7 +125,7 @@ func TestSendRefusesAGap(t *testing.T) {
 		r, out := oneOutput(t, engine.Limits{})
 		open := engine.Open{Tenant: "default", Tag: "t", StreamID: "s", Epoch: 7}
 		send := func(first uint64, bodies ...string) error {
-			_, err := r.Send(open, r.records(first, bodies...))
+			_, err := r.Send(t.Context(), open, r.records(first, bodies...))
 			return err
 		}
 		if err := send(1, "a"); err != nil {
@@ -149,7 +149,7 @@ func TestPausedSendChangesNothing(t *testing.T) {
 		out.will(alwaysDown)
 		s := r.open(engine.Open{StreamID: "s", Epoch: 1})
 		r.append(s, 1, strings.Repeat("x", 120))
-		_, err := r.Send(engine.Open{Tenant: "default", Tag: "test", StreamID: "s", Epoch: 2}, r.records(1, "y"))
+		_, err := r.Send(t.Context(), engine.Open{Tenant: "default", Tag: "test", StreamID: "s", Epoch: 2}, r.records(1, "y"))
 		wantError(t, err, engine.CodeResourceExhausted, "paused")
 		r.append(s, 2, "z")
 		if st := status(s); st.Next != 3 {
@@ -165,7 +165,7 @@ func TestSendByTagHasNoEpochs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, out := oneOutput(t, engine.Limits{})
 		for _, epoch := range []uint64{100, 200, 100} {
-			if _, err := r.Send(engine.Open{Tenant: "default", Tag: "t", Epoch: epoch}, r.records(1, "x")); err != nil {
+			if _, err := r.Send(t.Context(), engine.Open{Tenant: "default", Tag: "t", Epoch: epoch}, r.records(1, "x")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -189,7 +189,7 @@ func TestRefusedSendsAreForgotten(t *testing.T) {
 		refused := 0
 		for i := range 500 {
 			open := engine.Open{Tenant: "default", Tag: "test", StreamID: fmt.Sprint(i)}
-			_, err := r.Send(open, r.records(1, strings.Repeat("y", 300*kib)))
+			_, err := r.Send(t.Context(), open, r.records(1, strings.Repeat("y", 300*kib)))
 			if err != nil {
 				refused++
 				wantError(t, err, engine.CodeResourceExhausted, "paused")
@@ -212,7 +212,7 @@ func TestSendReservesItsResource(t *testing.T) {
 		out.will(alwaysDown)
 		open := engine.Open{Tenant: "default", Tag: "test", StreamID: "s", Resource: bytes.Repeat([]byte("\x10\x00"), 30*kib)}
 		r.append(r.open(engine.Open{StreamID: "other"}), 1, "x") // a meter that holds nothing takes anything
-		_, err := r.Send(open, cutUp(r, 200))
+		_, err := r.Send(t.Context(), open, cutUp(r, 200))
 		wantError(t, err, engine.CodeResourceExhausted, "paused")
 		if st := r.Stats(); st.Held > st.Ceiling {
 			t.Errorf("%d bytes held, over the ceiling of %d", st.Held, st.Ceiling)
@@ -233,7 +233,7 @@ func TestSendIsJudgedByItsOwnOutputs(t *testing.T) {
 		})
 		send := func(tag string, epoch uint64, size int) error {
 			open := engine.Open{Tenant: "default", Tag: tag, StreamID: "s", Epoch: epoch}
-			_, err := r.Send(open, r.records(1, strings.Repeat("x", size)))
+			_, err := r.Send(t.Context(), open, r.records(1, strings.Repeat("x", size)))
 			return err
 		}
 		if err := send("dead", 1, 700*kib); err != nil {

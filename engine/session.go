@@ -228,25 +228,37 @@ func (s *Session) Close() {
 }
 
 // Send admits one append without a session, for unary callers: all of it or, while the stream is paused, nothing
-// (CodeResourceExhausted with RetryAfter). It does not block. Without o.StreamID it goes to the tenant's unsequenced
-// stream of that tag. It takes a.Slab over.
-func (e *Engine) Send(o Open, a *Append) (Status, error) {
-	st, refusal := e.send(o, a)
+// (CodeResourceExhausted with RetryAfter). With a durable buffer it returns when all is safe; where ctx ends first, with ctx's
+// error, it may be safe or not. Otherwise it does not block. Without o.StreamID it goes to the tenant's unsequenced stream of that
+// tag. It takes a.Slab over.
+func (e *Engine) Send(ctx context.Context, o Open, a *Append) (Status, error) {
+	st, safe, refusal := e.send(o, a)
 	if refusal != nil {
 		e.slabs.Put(a.Slab)
 		return st, e.refuse(refusal)
 	}
-	return st, nil
+	if safe == nil {
+		return st, nil
+	}
+	select {
+	case <-safe.acked:
+	case <-ctx.Done():
+		return st, fmt.Errorf("wait until it is stored: %w", ctx.Err())
+	}
+	after := safe.in.now()
+	after.Rejections = st.Rejections
+	return after, nil
 }
 
-func (e *Engine) send(o Open, a *Append) (Status, *Error) {
+// send admits it, and gives what its caller is to wait for; nil: nothing.
+func (e *Engine) send(o Open, a *Append) (st Status, safe *pending, refusal *Error) {
 	outputs, refusal := e.admissible(o)
 	if refusal != nil {
-		return Status{}, refusal
+		return Status{}, nil, refusal
 	}
 	in, refusal := e.find(o, true)
 	if refusal != nil {
-		return Status{}, refusal
+		return Status{}, nil, refusal
 	}
 	defer in.mu.Unlock()
 	if in.name.byTag { // what one caller calls its epoch is nobody else's
@@ -258,7 +270,7 @@ func (e *Engine) send(o Open, a *Append) (Status, *Error) {
 	in.judgeFor(outputs)
 	reserved := in.reservation(a, max(len(o.Resource), len(in.resource)))
 	if in.state != StateActive || !e.meter.TryAdd(reserved, e.ceiling) {
-		return in.status(), &Error{
+		return in.status(), nil, &Error{
 			Code: CodeResourceExhausted, Reason: "PAUSED", RetryAfter: time.Second,
 			Msg: fmt.Sprintf("paused: %s: %d bytes held", in.whyPaused(), in.held),
 		}
@@ -266,14 +278,18 @@ func (e *Engine) send(o Open, a *Append) (Status, *Error) {
 	if refusal := in.beginSend(o, outputs, a); refusal != nil {
 		e.meter.Add(-reserved)
 		e.reviews.poke()
-		return in.status(), refusal
+		return in.status(), nil, refusal
 	}
 	earlier := in.rejected
 	in.rejected = nil
 	in.admit(a, reserved)
-	st := in.status()
+	if e.Durable() {
+		in.seal(false) // the caller waits
+		safe = in.ledger.promise()
+	}
+	st = in.status()
 	st.Rejections, in.rejected = in.rejected, earlier
-	return st, nil
+	return st, safe, nil
 }
 
 // whyPaused names the reason that a unary caller is refused for.

@@ -200,7 +200,7 @@ func TestNoRoute(t *testing.T) {
 		defer r.finish()
 		_, err := r.Open(engine.Open{Tenant: "default", Tag: "bank.teller"})
 		wantError(t, err, engine.CodeFailedPrecondition, "open.tag", "bank.teller")
-		_, err = r.Send(engine.Open{Tenant: "default", Tag: "bank"}, r.records(0, "x"))
+		_, err = r.Send(t.Context(), engine.Open{Tenant: "default", Tag: "bank"}, r.records(0, "x"))
 		wantError(t, err, engine.CodeFailedPrecondition, "bank")
 	})
 }

@@ -14,6 +14,7 @@ type Span struct {
 	Key     string    // what must stay in order at the destination
 	Records Selection // which of the chunk's records
 	Bytes   int       // their wire bytes, or as the output's Measurer counts; pro rata after a split
+	Charge  int       // of the chunk: what memory it takes while it is pinned
 	Arrived time.Time // when the first record of its chunk was admitted
 	Urgent  bool      // do not linger with this, nor with what is before it under the same key
 	Dead    *DeadLetter

@@ -52,9 +52,12 @@ type DoneLabel struct {
 // A Tally counts records and their bytes: on the wire, or as the output's Measurer counts.
 type Tally struct{ Records, Bytes int64 }
 
-// Undelivered is what a stream still had to deliver to an output when the engine stopped.
+// Undelivered is what was still to be delivered to an output when the engine stopped. From memory it is lost, and told by stream. A
+// durable buffer keeps it for the next start, and it is told in one; what such a buffer could not store any more is told by stream,
+// without an output: its producers were not told that it is safe.
 type Undelivered struct {
-	Stream  *Stream
+	Stream  *Stream // nil: of all streams
 	Output  string
 	Records int64
+	Kept    bool
 }

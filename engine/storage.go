@@ -1,30 +1,62 @@
 package engine
 
+import "time"
+
 // A Storer is a buffer that has a room of its own, apart from memory. Its methods may be called concurrently, and with the
 // stream's lock held.
 type Storer interface {
 	// Storage is how many bytes of the room are in use, and how many there are; a limit of 0 is no bound.
 	Storage() (used, limit int64)
+	// Stored is how many bytes, as charged, of a stream and of all streams of its tenant lie there and are still needed.
+	Stored(tenant, stream string) (ofStream, ofTenant int64)
 }
 
-// fullness is the part in use of the room that a durable buffer has for records to these outputs: of all of it, or of the share of
-// the fullest of them, where it is one that blocks. A stream holds next to nothing there, as it is acked when the disk has it; so
-// no limit on what it holds would keep it from filling the disk. In memory it is 0: there shares move the limits.
+// storageFactor is how many times what is free of the room a stream may have there, and a tenant: N that want more settle at equal
+// parts, and leave a part of 1/(1+8N) to those that want less. A single one gets eight ninths.
+const storageFactor = 8
+
+// storageLook is how often streams are looked at that wait for room in a durable buffer.
+const storageLook = time.Second
+
+// fullness is the part in use of the room that a durable buffer has for the stream's records to these outputs: 1 or more is full. It
+// is that of the threshold that binds most: all of the room, the share of the fullest of the outputs that block, or what the stream,
+// or its tenant, may have of what is left. A stream holds next to nothing there, as it is acked when the disk has it; so no limit on
+// what it holds would keep it from filling the disk. In memory it is 0: there shares move the limits.
 func (in *intake) fullness(outputs OutputSet) float64 {
 	e := in.engine
 	if !e.buffer.Durable() {
 		return 0
 	}
-	full := 0.0
-	if s, ok := e.buffer.(Storer); ok {
+	full, free := 0.0, int64(1<<62)
+	tighten := func(used, limit int64) {
+		full, free = max(full, portion(used, limit)), min(free, limit-used)
+	}
+	s, storer := e.buffer.(Storer)
+	if storer {
 		if used, limit := s.Storage(); limit > 0 {
-			full = float64(used) / float64(limit)
+			tighten(used, limit)
 		}
 	}
 	for i := range outputs.All() {
 		if d := e.outputs[i]; !d.DropOldest {
-			full = max(full, float64(d.share.Used())/float64(d.share.Limit()))
+			tighten(d.share.Used(), d.share.Limit())
 		}
+	}
+	if !storer {
+		return full
+	}
+	stream, tenant := s.Stored(in.name.tenant, in.name.id)
+	if limit := e.limits.StoredStream; limit > 0 {
+		full = max(full, portion(stream, limit))
+	}
+	if limit := e.limits.StoredTenant; limit > 0 {
+		full = max(full, portion(tenant, limit))
+	}
+	if stream > minEffective { // whoever has little is not paused for others, as long as there is room at all
+		fair := storageFactor * max(free, 1)
+		full = max(full, portion(stream, fair), portion(tenant, fair))
 	}
 	return full
 }
+
+func portion(used, limit int64) float64 { return float64(used) / float64(limit) }

@@ -2,18 +2,22 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/memory"
+	"github.com/sluicelog/sluice/engine/schedule"
 )
 
 // A storing buffer says that it is durable: what it takes is safe at once.
 type storing struct {
 	*memory.Buffer
 	used, limit int64
+	streams     map[string]int64 // tenant/stream
 }
 
 func (*storing) Durable() bool { return true }
@@ -24,6 +28,15 @@ func (s *storing) Append(cs []*engine.Chunk, _ func()) (bool, error) {
 }
 
 func (s *storing) Storage() (used, limit int64) { return s.used, s.limit }
+
+func (s *storing) Stored(tenant, stream string) (ofStream, ofTenant int64) {
+	for name, bytes := range s.streams {
+		if strings.HasPrefix(name, tenant+"/") {
+			ofTenant += bytes
+		}
+	}
+	return s.streams[tenant+"/"+stream], ofTenant
+}
 
 // newStoring starts an engine on a storing buffer. Without routes all goes to all outputs.
 func newStoring(t *testing.T, routes []engine.Route, outputs ...engine.OutputOptions) (*rig, *storing) {
@@ -102,6 +115,79 @@ func TestAFullStorage(t *testing.T) {
 			if st := status(s); st.State != step.state || st.State == engine.StatePaused && st.Reason != engine.ReasonBufferFull {
 				t.Errorf("%d of 1000 bytes in use: %+v", step.used, st)
 			}
+		}
+		r.finish()
+	})
+}
+
+// A stream, and a tenant, may have a limit of their own in the room; and where many want all of it, those that want little are not
+// paused for them.
+func TestStorageOfStreamsAndTenants(t *testing.T) {
+	const mib = 1 << 20
+	for name, c := range map[string]struct {
+		limits        engine.Limits
+		used          int64
+		greedy, quiet int64
+		full          map[string]bool
+	}{
+		"no limit of their own":   {used: 50 * mib, greedy: 50 * mib, full: map[string]bool{"greedy": false, "quiet": false}},
+		"most of the room":        {used: 89 * mib, greedy: 89 * mib, quiet: 1000, full: map[string]bool{"greedy": true, "quiet": false}},
+		"all of the room":         {used: 100 * mib, greedy: 88 * mib, quiet: 1000, full: map[string]bool{"quiet": true}},
+		"what others of it store": {used: 90 * mib, greedy: 88 * mib, quiet: mib, full: map[string]bool{"greedy": true, "quiet": true}},
+		"the stream's limit": {
+			limits: engine.Limits{StoredStream: 10 * mib}, used: 10 * mib, greedy: 10 * mib, quiet: 9 * mib,
+			full: map[string]bool{"greedy": true, "quiet": false},
+		},
+		"the tenant's limit": {
+			limits: engine.Limits{StoredTenant: 10 * mib}, used: 10 * mib, greedy: 9 * mib, quiet: mib,
+			full: map[string]bool{"greedy": true, "quiet": true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &storing{limit: 100 * mib, used: c.used, streams: map[string]int64{"default/greedy": c.greedy, "default/quiet": c.quiet}}
+				out := keyed("out", &probe{})
+				out.Share = 100 * mib
+				r := newRig(t, engine.Options{
+					Limits: c.limits, Outputs: []engine.OutputOptions{out},
+					NewBuffer: func(outputs []engine.BufferOutput) (engine.Buffer, error) {
+						b.Buffer = memory.New(outputs)
+						return b, nil
+					},
+				})
+				for id, full := range c.full {
+					s := r.open(engine.Open{StreamID: id})
+					r.append(s, 1, "x")
+					if st := status(s); (st.Reason == engine.ReasonBufferFull) != full || (st.State == engine.StatePaused) != full {
+						t.Errorf("%s: %+v, want full: %t", id, st, full)
+					}
+				}
+				r.finish()
+			})
+		})
+	}
+}
+
+// What flies pins no more than its output may read back, and one batch; the rest waits for a landing, however many slots are free.
+func TestReadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &probe{key: byStream, answer: func(ctx context.Context, _ *engine.Batch) error {
+			time.Sleep(time.Second)
+			return ctx.Err()
+		}}
+		output := keyed("out", out)
+		output.Scheduler, output.ReadBack = schedule.NewKeyed(engine.BatchLimits{}, schedule.Fixed(16)), 100*kib
+		r := newRig(t, engine.Options{Outputs: []engine.OutputOptions{output}, Limits: engine.Limits{GatherDelay: time.Millisecond}})
+		for i := range 12 {
+			r.append(r.open(engine.Open{StreamID: fmt.Sprint(i)}), 1, strings.Repeat("x", 30*kib)) // a slab of 32 KiB
+		}
+		for _, want := range []int{4, 4, 4} {
+			synctest.Wait()
+			time.Sleep(500 * time.Millisecond)
+			if st := r.output("out"); st.InFlight != want {
+				t.Errorf("%d batches fly, want %d", st.InFlight, want)
+			}
+			time.Sleep(500 * time.Millisecond)
 		}
 		r.finish()
 	})

@@ -77,7 +77,7 @@ func (d *delivery) standBy(now time.Time) {
 	}
 	_, limit := d.Scheduler.InFlight()
 	for b, sent := range d.aloft {
-		if !sent || b.follower != nil || d.airborne >= 2*limit {
+		if !sent || b.follower != nil || d.airborne >= 2*limit || d.laden() {
 			continue
 		}
 		if f := d.Scheduler.Follow(now, b); f != nil && d.parked[f.Key] != nil {
@@ -93,7 +93,7 @@ func (d *delivery) standBy(now time.Time) {
 func (d *delivery) prepare(f *Batch) {
 	ctx, cancel := context.WithCancelCause(d.flights)
 	f.turn, f.sent = &turn{cancel: cancel, come: make(chan struct{})}, d.box.sent
-	d.airborne++
+	d.takeOff(f)
 	go func() {
 		defer cancel(nil)
 		d.box.land(d.write(ctx, f))

@@ -1,13 +1,14 @@
 package server
 
 import (
+	"context"
 	"time"
 
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
 )
 
 // sendLogs serves one SendLogs call, whose request it reads into f.
-func (s *Server) sendLogs(f *frame, decode func(any) error) (*sluicev1.SendLogsResponse, error) {
+func (s *Server) sendLogs(ctx context.Context, f *frame, decode func(any) error) (*sluicev1.SendLogsResponse, error) {
 	defer s.calls.Add(-1)
 	if err := s.enter(); err != nil {
 		return nil, rpcError(err)
@@ -24,7 +25,7 @@ func (s *Server) sendLogs(f *frame, decode func(any) error) (*sluicev1.SendLogsR
 		return nil, rpcError(fault)
 	}
 	records.Slab = f.take()
-	st, err := s.engine.Send(*open, records)
+	st, err := s.engine.Send(ctx, *open, records)
 	if err != nil {
 		return nil, rpcError(err)
 	}

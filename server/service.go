@@ -30,7 +30,7 @@ func serviceDesc() *grpc.ServiceDesc {
 func handleSendLogs(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 	s := srv.(*Server)
 	// Reading the request is a part of the call: what cannot be read is counted and logged like any other refusal.
-	handle := func(_ context.Context, request any) (any, error) { return s.sendLogs(request.(*frame), decode) }
+	handle := func(ctx context.Context, request any) (any, error) { return s.sendLogs(ctx, request.(*frame), decode) }
 	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: sluicev1.IngestService_SendLogs_FullMethodName}
 	return intercept(ctx, s.newFrame(), info, handle)
 }

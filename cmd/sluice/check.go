@@ -48,7 +48,7 @@ func (c checkCmd) Run(t terminal) error {
 	limits := read.EngineLimits(memory)
 	fmt.Fprintf(t.out, "%s: good, with %s, %s and up to %s; takes up to %s of %s here, %s of it for records\n", c.File,
 		plural(len(read.Outputs), "output"), plural(len(read.Routes), "route"), plural(limits.Streams, "stream"),
-		bytesText(config.Bound(limits, int64(read.Server.GRPC.StreamWindow))), bytesText(memory), bytesText(limits.Engine))
+		bytesText(config.Bound(limits, int64(read.Server.GRPC.StreamWindow), read.ReadBack(limits))), bytesText(memory), bytesText(limits.Engine))
 	return nil
 }
 

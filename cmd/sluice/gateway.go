@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/deadletter"
 	"github.com/sluicelog/sluice/server"
 	"github.com/sluicelog/sluice/server/admin"
 )
@@ -34,9 +35,10 @@ type Main struct {
 	Addr      net.Addr // where gRPC is served; set by Run
 	AdminAddr net.Addr // where the probes are; nil where there are none
 
-	engine *engine.Engine
-	server *server.Server
-	admin  *admin.Server
+	engine  *engine.Engine
+	server  *server.Server
+	admin   *admin.Server
+	letters *deadletter.Store // nil: there is none
 
 	serving sync.WaitGroup
 	failed  chan error // of what stopped serving by itself
@@ -103,7 +105,7 @@ func (m *Main) build(ctx context.Context) error {
 		Limits:    limits,
 		Outputs:   outputs,
 		Routes:    newRoutes(m.Config.Routes),
-		NewBuffer: newBuffer(m.Config.Buffer),
+		NewBuffer: m.newBuffer(limits),
 		Observer:  metrics,
 		Log:       m.Log,
 	})

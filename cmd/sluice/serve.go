@@ -51,7 +51,8 @@ func (c serveCmd) Run(ctx context.Context, t terminal) error {
 			log.Warn("config", "fault", w.String())
 		}
 	}
-	setMemoryLimit(config.RuntimeLimit(conf.EngineLimits(memory), memory), log)
+	limits := conf.EngineLimits(memory)
+	setMemoryLimit(config.RuntimeLimit(limits, conf.ReadBack(limits), memory), log)
 	setCollection()
 
 	signals, stop := stopSignals()
@@ -101,16 +102,20 @@ func describe(m *Main) {
 	limits := m.Config.EngineLimits(m.Memory)
 	for _, o := range m.Config.Outputs {
 		log := m.Log.With("name", o.Name, "type", o.Type, "scheduler", o.Scheduler.Type)
-		if o.DeadLetter != "" {
-			log = log.With("dead_letter", o.DeadLetter)
+		if dead := m.Config.DeadLetterOf(o); dead != "" {
+			log = log.With("dead_letter", dead)
 		}
 		log.Info("output")
 	}
 	for _, r := range m.Config.Routes {
 		m.Log.Info("route", "match", r.Match, "outputs", strings.Join(r.Outputs, " "))
 	}
-	m.Log.Info("limits", "engine", bytesText(limits.Engine), "stream", bytesText(limits.Stream), "streams", limits.Streams,
-		"buffer", m.Config.Buffer.Type)
+	m.Log.Info("limits", "engine", bytesText(limits.Engine), "stream", bytesText(limits.Stream), "streams", limits.Streams)
+	buffer := m.Log.With("type", m.Config.Buffer.Type)
+	if d := m.Config.Buffer.Disk; d != nil {
+		buffer = buffer.With("path", d.Path, "storage", d.Storage.String(), "fsync", d.Fsync)
+	}
+	buffer.Info("buffer")
 	if m.AdminAddr != nil {
 		m.Log.Info("admin", "address", m.AdminAddr.String())
 	}
@@ -168,12 +173,21 @@ func shutDown(ctx context.Context, m *Main, signals <-chan os.Signal) error {
 	}
 }
 
-// tellUndelivered says exactly what was not delivered, and gives how many records these are.
+// tellUndelivered says exactly what was not delivered, and gives how many records of these the buffer does not keep.
 func tellUndelivered(log *slog.Logger, left []engine.Undelivered) (records int64) {
 	for _, u := range left {
+		switch {
+		case u.Kept:
+			log.Warn("kept for the next start", "records", u.Records, "output", u.Output)
+			continue
+		case u.Output == "":
+			log.Error("not stored, and not acked", "records", u.Records, "stream", u.Stream.ID, "tag", u.Stream.Tag,
+				"tenant", u.Stream.Tenant)
+		default:
+			log.Error("not delivered", "records", u.Records, "output", u.Output, "stream", u.Stream.ID, "tag", u.Stream.Tag,
+				"tenant", u.Stream.Tenant)
+		}
 		records += u.Records
-		log.Error("not delivered", "records", u.Records, "output", u.Output, "stream", u.Stream.ID, "tag", u.Stream.Tag,
-			"tenant", u.Stream.Tenant)
 	}
 	return records
 }

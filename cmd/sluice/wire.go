@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk"
+	"github.com/sluicelog/sluice/engine/disk/deadletter"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
 	"github.com/sluicelog/sluice/engine/memory"
 	"github.com/sluicelog/sluice/engine/render"
 	"github.com/sluicelog/sluice/engine/schedule"
@@ -25,32 +29,66 @@ import (
 // is what these switches name.
 
 // newBuffer makes the buffer of the config's type.
-func newBuffer(c config.Buffer) func([]engine.BufferOutput) (engine.Buffer, error) {
+func (m *Main) newBuffer(limits engine.Limits) func([]engine.BufferOutput) (engine.Buffer, error) {
 	return func(outputs []engine.BufferOutput) (engine.Buffer, error) {
-		switch c.Type {
+		switch c := m.Config.Buffer; c.Type {
 		case "memory":
 			return memory.New(outputs), nil
+		case "disk":
+			return disk.Open(diskOptions(*c.Disk, limits, m.Log), outputs)
 		default:
 			return nil, fmt.Errorf("no such buffer: %s", c.Type)
 		}
 	}
 }
 
+func diskOptions(c config.Disk, limits engine.Limits, log *slog.Logger) disk.Options {
+	return disk.Options{
+		Dir:         c.Path,
+		Room:        int64(c.Storage),
+		SegmentSize: int64(c.Segment),
+		Sync: map[string]seglog.SyncPolicy{
+			"always": seglog.SyncAlways, "interval": seglog.SyncInterval, "never": seglog.SyncNever,
+		}[c.Fsync],
+		Interval:   c.FsyncInterval,
+		Checkpoint: c.Checkpoint,
+		Memory:     c.Memory.Of(limits.Engine),
+		StreamTTL:  c.StreamTTL,
+		Streams:    limits.Streams,
+		Log:        log,
+	}
+}
+
+// openLetters opens the store of dead letters, where there is one. It lies in the buffer's directory.
+func openLetters(c config.Buffer, log *slog.Logger) (*deadletter.Store, error) {
+	if c.Disk == nil {
+		return nil, nil
+	}
+	return deadletter.Open(deadletter.Options{
+		Dir: filepath.Join(c.Disk.Path, config.StoreName), Room: int64(c.Disk.DeadLetters.Storage), Log: log,
+	})
+}
+
 // newOutputs makes all outputs. Where one cannot be made, the others are closed again.
 func (m *Main) newOutputs(ctx context.Context, limits engine.Limits) (options []engine.OutputOptions, err error) {
-	quotas := cloudwatch.NewQuotas()
-	for _, c := range m.Config.Outputs {
-		output, err := m.newOutput(ctx, c, quotas)
+	defer func() {
 		if err != nil {
-			err = fmt.Errorf("output %q: %w", c.Name, err)
 			for _, o := range options {
 				if closer, ok := o.Output.(io.Closer); ok {
 					err = errors.Join(err, closer.Close())
 				}
 			}
-			return nil, err
+		}
+	}()
+	readBack := m.Config.ReadBack(limits) / int64(len(m.Config.Outputs)+1) // each output's, and the store's
+	quotas := cloudwatch.NewQuotas()
+	for _, c := range m.Config.Outputs {
+		output, err := m.newOutput(ctx, c, quotas)
+		if err != nil {
+			return options, fmt.Errorf("output %q: %w", c.Name, err)
 		}
 		batch := batching(c, output)
+		batch.MaxPinned = int(readBack / 2) // one flies, and the next one is prepared
 		options = append(options, engine.OutputOptions{
 			Name:         c.Name,
 			Output:       output,
@@ -59,12 +97,41 @@ func (m *Main) newOutputs(ctx context.Context, limits engine.Limits) (options []
 			Retry:        engine.Retry{Base: c.Retry.Base, Cap: c.Retry.Cap, GiveUpAfter: c.Retry.GiveUpAfter},
 			FlushTimeout: c.FlushTimeout,
 			ParkLimit:    c.ParkLimit,
-			DeadLetter:   c.DeadLetter,
-			Share:        c.Buffer.Share.Of(limits.Engine),
+			DeadLetter:   m.Config.DeadLetterOf(c),
+			Share:        m.share(c, limits),
+			ReadBack:     readBack,
+			StartOldest:  c.Buffer.Start == "oldest",
 			DropOldest:   c.Buffer.WhenFull == "drop_oldest",
 		})
 	}
+	if m.letters, err = openLetters(m.Config.Buffer, m.Log); err != nil {
+		return options, fmt.Errorf("dead letters: %w", err)
+	} else if m.letters != nil {
+		options = append(options, m.lettersOutput(readBack))
+	}
 	return options, nil
+}
+
+// lettersOutput is the store of dead letters as an output: one write at a time, each with a sync of its own.
+func (m *Main) lettersOutput(readBack int64) engine.OutputOptions {
+	limits := engine.BatchLimits{MaxRecords: 1000, MaxBytes: 1 << 20, MaxPinned: int(readBack / 2)}
+	return engine.OutputOptions{
+		Name: config.StoreName, Output: m.letters, Scheduler: schedule.NewSync(limits),
+		Share: int64(m.Config.Buffer.Disk.Storage), ReadBack: readBack,
+	}
+}
+
+// share is how much may wait for an output, in bytes. 0: the engine's own default.
+func (m *Main) share(c config.Output, limits engine.Limits) int64 {
+	if d := m.Config.Buffer.Disk; d == nil {
+		return c.Buffer.Share.Of(limits.Engine)
+	} else if share := c.Buffer.Share.Of(int64(d.Storage)); share > 0 {
+		return share
+	} else if n := int64(len(m.Config.Outputs)); n > 1 {
+		return int64(d.Storage) / (n + 1)
+	} else {
+		return int64(d.Storage)
+	}
 }
 
 // newOutput makes an output. The quotas are shared by those that go to AWS.

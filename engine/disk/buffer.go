@@ -10,15 +10,17 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
 var (
-	_ engine.Buffer = (*Buffer)(nil)
-	_ engine.Storer = (*Buffer)(nil)
-	_ engine.Cursor = (*cursor)(nil)
+	_ engine.Buffer  = (*Buffer)(nil)
+	_ engine.Storer  = (*Buffer)(nil)
+	_ engine.Resumer = (*Buffer)(nil)
+	_ engine.Cursor  = (*cursor)(nil)
 )
 
 var errClosed = fmt.Errorf("disk buffer: %w", engine.ErrClosed)
@@ -31,7 +33,10 @@ type Buffer struct {
 	optional engine.OutputSet
 	slabs    engine.SlabPool // of what is read back
 	names    names
+	roster   *roster
 	cursors  []*cursor // those that are configured, by index, and behind them those that are not
+
+	stored atomic.Int64 // bytes of segments
 
 	quit chan struct{}
 	done chan struct{} // closed when the checkpointer has ended
@@ -39,10 +44,10 @@ type Buffer struct {
 	mu       sync.Mutex // guards what follows, the cursors' fields that say so, and all that is live or given
 	closed   bool
 	recent   recent
+	end      seglog.Place        // behind all that is committed
 	holdings map[uint64]*holding // by segment
 	dirty    bool                // since the last checkpoint
 	number   uint64              // of the last checkpoint
-	lost     int64               // records
 	failing  map[work]error      // what does not go now
 }
 
@@ -106,7 +111,7 @@ func (b *Buffer) entries(cs []*engine.Chunk, safe func()) ([]*seglog.Entry, erro
 		if c.Count <= 0 {
 			return nil, fmt.Errorf("disk buffer: append: chunk at sequence %d has no records", c.First)
 		}
-		l := &live{chunk: c, needs: c.Outputs, label: b.label(c)}
+		l := &live{chunk: c, stream: c.Stream, needs: c.Outputs, label: b.label(c)}
 		if c.Outputs&^b.optional != 0 {
 			l.safe = p
 			p.open++
@@ -134,6 +139,8 @@ func (b *Buffer) committed(entries []*seglog.Entry) {
 		l := e.Owner.(*live) //nolint:forcetypeassert // it is ours
 		l.place, l.after, l.written = e.Place, e.After, true
 		b.recent.committed(l)
+		b.roster.commit(l.chunk, nameOf(l.stream), l.label, l.needs)
+		b.end = l.after
 		h := b.holding(l.place.Segment)
 		for o := range l.needs.All() {
 			h.unread[o].Add(l.label)
@@ -148,6 +155,7 @@ func (b *Buffer) committed(entries []*seglog.Entry) {
 	b.dirty = true
 	chunks := b.recent.trim(nil)
 	b.mu.Unlock()
+	b.stored.Store(b.log.Stored())
 	releaseAll(chunks)
 	for o := range wake.All() {
 		b.cursors[o].signal()
@@ -214,6 +222,25 @@ func (b *Buffer) readBack(at seglog.Place, label seglog.Label) (*engine.Chunk, e
 	return c, nil
 }
 
+// headRoom is more than the flags, the time and the names of a stream take at the beginning of most entries.
+const headRoom = 512
+
+// streamOf reads whose an entry is.
+func (b *Buffer) streamOf(at seglog.Place) (streamName, error) {
+	for n := headRoom; ; n *= 16 {
+		entry, err := b.log.Peek(at, n)
+		if err != nil {
+			return streamName{}, err
+		}
+		name, ok := parseStream(entry)
+		if ok {
+			return name, nil
+		} else if len(entry) < n {
+			return streamName{}, errNoChunk
+		}
+	}
+}
+
 // Cursor implements [engine.Buffer].
 func (b *Buffer) Cursor(output string) (engine.Cursor, error) {
 	b.mu.Lock()
@@ -231,7 +258,22 @@ func (b *Buffer) Storage() (used, limit int64) {
 	if b.Room == 0 {
 		return 0, 0
 	}
-	return b.log.Stored(), b.Room - b.SegmentSize
+	return b.stored.Load(), b.Room - b.SegmentSize
+}
+
+// Stored implements [engine.Storer].
+func (b *Buffer) Stored(tenant, stream string) (ofStream, ofTenant int64) {
+	return b.roster.stored(tenant, stream)
+}
+
+// Resumable implements [engine.Resumer].
+func (b *Buffer) Resumable() []engine.Resumption { return b.roster.resumable() }
+
+// know notes which stream a chunk that is given out belongs to.
+func (b *Buffer) know(g *given, s *engine.Stream) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g.stream = s
 }
 
 // Durable implements [engine.Buffer]: yes.

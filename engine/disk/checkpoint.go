@@ -22,6 +22,8 @@ type checkpoint struct {
 	Number  uint64        `json:"number"`
 	Written time.Time     `json:"written"`
 	Cursors []savedCursor `json:"cursors"`
+	End     seglog.Place  `json:"end"`     // where the log ended then
+	Streams []savedStream `json:"streams"` // of what is in front of that
 }
 
 // A savedCursor is a cursor: all in front of Read is done, but for what is in Given.
@@ -29,7 +31,9 @@ type savedCursor struct {
 	Output string       `json:"output"`
 	ID     int          `json:"id"`
 	Read   seglog.Place `json:"read"`
+	Since  seglog.LSN   `json:"since,omitempty"` // what is older is for it by its tag
 	Given  []savedGiven `json:"given,omitempty"`
+	Adrift bool         `json:"adrift,omitempty"` // the streams need less of it than they have
 }
 
 type savedGiven struct {
@@ -177,7 +181,9 @@ func (b *Buffer) save() error {
 		delete(b.holdings, number)
 	}
 	b.mu.Unlock()
-	return b.log.Free(free...)
+	err = b.log.Free(free...)
+	b.stored.Store(b.log.Stored())
+	return err
 }
 
 // snapshot gives a checkpoint, and the segments that nobody needs according to it; nil where nothing changed.
@@ -190,7 +196,11 @@ func (b *Buffer) snapshot() (*checkpoint, []uint64) {
 	}
 	b.dirty = false
 	b.number++
-	c := &checkpoint{Version: checkpointVersion, Number: b.number, Written: time.Now().UTC()}
+	now := time.Now()
+	b.roster.forget(now.Add(-b.StreamTTL), b.Streams)
+	c := &checkpoint{
+		Version: checkpointVersion, Number: b.number, Written: now.UTC(), End: b.end, Streams: b.roster.save(b.cursors),
+	}
 	for _, cur := range b.cursors {
 		c.Cursors = append(c.Cursors, cur.save())
 	}
@@ -204,7 +214,7 @@ func (b *Buffer) snapshot() (*checkpoint, []uint64) {
 }
 
 func (c *cursor) save() savedCursor {
-	s := savedCursor{Output: c.Name, ID: c.id, Read: c.read}
+	s := savedCursor{Output: c.Name, ID: c.id, Read: c.read, Since: c.since, Adrift: c.adrift}
 	for e := c.order.Front(); e != nil; e = e.Next() {
 		g := e.Value.(*given) //nolint:forcetypeassert // it holds nothing else
 		s.Given = append(s.Given, savedGiven{g.place, g.label, slices.Clone(g.done)})

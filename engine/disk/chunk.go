@@ -10,13 +10,19 @@ import (
 
 // What an entry of the log holds is a chunk: its head, see FORMAT.md, and its data as it is.
 
-const flagUrgent = 1
+const (
+	flagUrgent    = 1
+	flagResumable = 2
+)
 
 // appendHead appends all of a chunk but its data.
 func appendHead(dst []byte, c *engine.Chunk) []byte {
 	flags := byte(0)
 	if c.Urgent {
 		flags |= flagUrgent
+	}
+	if c.Resumable {
+		flags |= flagResumable
 	}
 	dst = append(dst, flags)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(c.Arrived.UnixNano()))
@@ -39,10 +45,13 @@ var errNoChunk = errors.New("entry is no chunk")
 // A streamName is what a stream is known by.
 type streamName struct{ tenant, id, tag string }
 
+func nameOf(s *engine.Stream) streamName { return streamName{s.Tenant, s.ID, s.Tag} }
+
 // parseChunk reads a chunk from an entry, which it keeps.
 func parseChunk(entry []byte) (*engine.Chunk, streamName, error) {
 	r := reader{rest: entry}
-	c := &engine.Chunk{Urgent: r.byte()&flagUrgent != 0}
+	flags := r.byte()
+	c := &engine.Chunk{Urgent: flags&flagUrgent != 0, Resumable: flags&flagResumable != 0}
 	c.Arrived = time.Unix(0, int64(r.uint64()))
 	c.Epoch, c.First, c.Last, c.Count = r.uvarint(), r.uvarint(), r.uvarint(), int(r.uvarint())
 	name := streamName{string(r.bytes()), string(r.bytes()), string(r.bytes())}
@@ -52,6 +61,18 @@ func parseChunk(entry []byte) (*engine.Chunk, streamName, error) {
 		return nil, streamName{}, errNoChunk
 	}
 	return c, name, nil
+}
+
+// parseStream reads whose a chunk is from the beginning of its entry.
+func parseStream(entry []byte) (streamName, bool) {
+	r := reader{rest: entry}
+	r.byte()
+	r.uint64()
+	for range 4 {
+		r.uvarint()
+	}
+	name := streamName{string(r.bytes()), string(r.bytes()), string(r.bytes())}
+	return name, !r.bad
 }
 
 // A reader takes values off bytes. It is bad once there was less than it was asked for, and gives nothing from then on.

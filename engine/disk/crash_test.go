@@ -52,6 +52,7 @@ const (
 // A pastChunk is a chunk that was appended.
 type pastChunk struct {
 	first   uint64
+	stream  string
 	records int
 	safe    bool
 	at      map[string][]pastRecord // by output
@@ -63,7 +64,7 @@ type historyTest struct {
 	fs      *crashfs.FS
 	b       *Buffer
 	mint    *enginetest.Mint
-	stream  *engine.Stream
+	streams []*engine.Stream
 	outputs []engine.BufferOutput
 	chunks  map[uint64]*pastChunk // by the first sequence
 	next    uint64
@@ -75,7 +76,10 @@ type historyTest struct {
 func newHistory(t *testing.T, seed uint64) *historyTest {
 	h := &historyTest{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: crashfs.New(), mint: &enginetest.Mint{},
-		stream: &engine.Stream{Tenant: "default", ID: "s", Tag: "t"}, chunks: map[uint64]*pastChunk{}, next: 1,
+		chunks: map[uint64]*pastChunk{}, next: 1,
+	}
+	for i := range 3 {
+		h.streams = append(h.streams, &engine.Stream{Tenant: "default", ID: fmt.Sprint("s", i), Tag: "t"})
 	}
 	for _, name := range []string{"a", "b", "c"} {
 		h.outputs = append(h.outputs, engine.BufferOutput{Name: name, Optional: name == "c"})
@@ -139,8 +143,8 @@ func (h *historyTest) open() {
 		case err == nil:
 			h.b = b
 			h.fs.Inject(nil)
-			if b.lost > 0 {
-				h.t.Fatalf("%d records are lost: %s", b.lost, &log)
+			if lostBy(b) > 0 {
+				h.t.Fatalf("%d records are lost: %s", lostBy(b), &log)
 			}
 			return
 		case !h.stopped:
@@ -208,7 +212,8 @@ func (h *historyTest) append() {
 	var cs []*engine.Chunk
 	var past []*pastChunk
 	for range 1 + h.rng.IntN(3) {
-		p := &pastChunk{first: h.next, records: 1 + h.rng.IntN(20), at: map[string][]pastRecord{}}
+		stream := h.streams[h.rng.IntN(len(h.streams))]
+		p := &pastChunk{first: h.next, stream: stream.ID, records: 1 + h.rng.IntN(20), at: map[string][]pastRecord{}}
 		var set engine.OutputSet
 		for set == 0 {
 			set = engine.OutputSet(h.rng.IntN(1 << len(h.outputs)))
@@ -220,7 +225,7 @@ func (h *historyTest) append() {
 		for o := range set.All() {
 			p.at[h.outputs[o].Name] = make([]pastRecord, p.records)
 		}
-		cs = append(cs, h.mint.Chunk(h.stream, p.first, set, bodies...))
+		cs = append(cs, h.mint.Chunk(stream, p.first, set, bodies...))
 		past = append(past, p)
 		h.next += uint64(p.records)
 	}
@@ -363,6 +368,40 @@ func (h *historyTest) check() {
 			if _, ok := h.given[o.Name][first]; !ok && c.safe && slices.Contains(c.at[o.Name], waits) {
 				h.t.Errorf("output %s is not given the chunk at %d, which was safe", o.Name, first)
 			}
+		}
+	}
+	h.checkStreams()
+}
+
+// checkStreams checks what is known of the streams: each goes on behind all that was safe, and nowhere but behind a chunk; and they
+// need together what the outputs do.
+func (h *historyTest) checkStreams() {
+	last := map[string]uint64{}
+	for _, r := range h.b.Resumable() {
+		last[r.StreamID] = r.Acked
+	}
+	for _, s := range h.streams {
+		known := last[s.ID] == 0
+		for _, c := range h.chunks {
+			if c.stream != s.ID {
+				continue
+			}
+			known = known || c.first+uint64(c.records)-1 == last[s.ID]
+			if c.safe && c.first > last[s.ID] {
+				h.t.Errorf("stream %s goes on behind %d, and what begins at %d was safe", s.ID, last[s.ID], c.first)
+			}
+		}
+		if !known {
+			h.t.Errorf("stream %s goes on behind %d, where no chunk ends", s.ID, last[s.ID])
+		}
+	}
+	for i, c := range h.b.cursors {
+		need := int64(0)
+		for _, a := range h.b.roster.accounts {
+			need += a.need[i]
+		}
+		if !c.adrift && need != c.backlog.Bytes {
+			h.t.Errorf("the streams need %d bytes of output %s, and it %d", need, c.Name, c.backlog.Bytes)
 		}
 	}
 }

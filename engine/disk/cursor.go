@@ -21,13 +21,19 @@ type cursor struct {
 
 	// Guarded by the buffer's lock:
 	read    seglog.Place          // all before it was given out, or is not for this output
+	since   seglog.LSN            // what is older does not say in its frame that it is for this output: its tag does
 	given   map[seglog.LSN]*given // out, and not done
 	order   list.List             // of *given, in order
 	again   []*given              // what a process before this one had given out, and was not done: it is given out once more
 	backlog engine.Backlog        // but for Oldest
+	lost    int64                 // records that could not be read any more
+	adrift  bool                  // the streams' accounts are not told of some that were lost
 }
 
 func newCursor(b *Buffer, index int, o engine.BufferOutput) *cursor {
+	if o.Takes == nil { // its routes are not known
+		o.Takes = func(string) bool { return true }
+	}
 	return &cursor{buffer: b, index: index, BufferOutput: o, wake: make(chan struct{}, 1), given: map[seglog.LSN]*given{}}
 }
 
@@ -48,6 +54,9 @@ func (c *cursor) Next() (engine.Part, *engine.Chunk, bool) {
 			} else if err != nil {
 				continue
 			}
+		}
+		if g.stream == nil {
+			c.buffer.know(g, chunk.Stream)
 		}
 		return engine.Part{Pos: engine.Pos(g.place.LSN), Records: g.rest()}, chunk, true
 	}
@@ -81,7 +90,9 @@ func (c *cursor) advance() (*given, *engine.Chunk) {
 		}
 		c.pass(l.after)
 		if l.needs.Has(c.index) {
-			return c.give(l.place, l.label), b.memory(l.place.LSN)
+			g := c.give(l.place, l.label)
+			g.stream = l.stream
+			return g, b.memory(l.place.LSN)
 		}
 	}
 }
@@ -91,7 +102,7 @@ func (c *cursor) search() *given {
 	b := c.buffer
 	from := c.read
 	b.mu.Unlock()
-	step, ok, err := b.log.Next(from, c.id, b.damaged)
+	step, ok, err := c.find(from)
 	b.mu.Lock()
 	if b.closed {
 		return nil
@@ -104,6 +115,23 @@ func (c *cursor) search() *given {
 		return nil
 	}
 	return c.give(step.Place, step.Label)
+}
+
+// find gives the first entry from a place on that is for this output, like the log's Next.
+func (c *cursor) find(from seglog.Place) (step seglog.Step, ok bool, err error) {
+	b := c.buffer
+	for from.LSN < c.since {
+		step, ok, err = b.log.Next(from, ^uint64(0), b.damaged)
+		if err != nil || !ok || step.LSN >= c.since {
+			break // what is younger is looked for by its bit
+		}
+		name, err := b.streamOf(step.Place)
+		if err != nil || c.Takes(name.tag) { // what cannot be read is whoever's who comes to it
+			return step, true, nil
+		}
+		from = step.After
+	}
+	return b.log.Next(from, 1<<c.id, b.damaged)
 }
 
 // pass moves on in the log. What was to be read of the segments behind is lost.
@@ -125,7 +153,8 @@ func (c *cursor) forgive(h *holding) {
 		return
 	}
 	h.unread[c.index] = seglog.Total{}
-	c.buffer.lost += t.Records
+	c.lost += t.Records
+	c.adrift = true
 	c.settle(t)
 }
 
@@ -136,6 +165,10 @@ func (c *cursor) settle(t seglog.Total) {
 	c.backlog.Bytes -= t.Bytes
 	if c.Share != nil {
 		c.Share.Add(-t.Bytes)
+	}
+	if c.adrift && c.backlog.Chunks == 0 {
+		c.adrift = false
+		c.buffer.roster.clear(c.index)
 	}
 }
 
@@ -165,10 +198,17 @@ func (c *cursor) lose(g *given, err error) bool {
 		return false
 	}
 	b.Log.Error("a chunk is lost", "output", c.Name, "records", g.left, "err", err)
-	b.lost += int64(g.left)
+	c.lost += int64(g.left)
 	c.backlog.Records -= int64(g.left)
 	c.finish(g, nil)
 	return true
+}
+
+// Lost implements [engine.Loser].
+func (c *cursor) Lost() int64 {
+	c.buffer.mu.Lock()
+	defer c.buffer.mu.Unlock()
+	return c.lost
 }
 
 // Wake implements [engine.Cursor].
@@ -261,6 +301,11 @@ func (c *cursor) finish(g *given, chunks []*engine.Chunk) []*engine.Chunk {
 	b := c.buffer
 	delete(c.given, g.place.LSN)
 	c.order.Remove(g.element)
+	if g.stream != nil {
+		b.roster.done(nameOf(g.stream), c.index, int64(g.label.Bytes))
+	} else {
+		c.adrift = true
+	}
 	c.settle(seglog.Total{Entries: 1, Bytes: int64(g.label.Bytes)})
 	b.holding(g.place.Segment).given--
 	if l := b.recent.get(g.place.LSN); l != nil {

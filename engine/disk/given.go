@@ -14,10 +14,11 @@ import (
 type given struct {
 	place   seglog.Place
 	label   seglog.Label
-	left    int           // records
-	done    ranges        // of its records, where some are
-	failing time.Time     // since when it cannot be read; zero: it could, or was not
-	element *list.Element // in its cursor's order
+	stream  *engine.Stream // nil: it is not known, before it was read
+	left    int            // records
+	done    ranges         // of its records, where some are
+	failing time.Time      // since when it cannot be read; zero: it could, or was not
+	element *list.Element  // in its cursor's order
 }
 
 // readPatience is for how long it is tried to read what the disk does not give: a sector that is bad stays so, and what is behind

@@ -22,7 +22,7 @@ const minNames = 1024
 func (n *names) know(s *engine.Stream) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	name := streamName{s.Tenant, s.ID, s.Tag}
+	name := nameOf(s)
 	if n.streams[name].Value() != s {
 		n.put(name, s)
 	}

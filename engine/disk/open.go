@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
@@ -21,6 +20,8 @@ type Options struct {
 	Interval    time.Duration // between syncs, with seglog.SyncInterval: 1 s
 	Checkpoint  time.Duration // between writings of where the outputs are: 1 s
 	Memory      int64         // of chunks that are safe and stay in memory, in bytes: 32 MiB
+	StreamTTL   time.Duration // how long a stream is remembered that nothing comes of: 24 h
+	Streams     int           // how many of those are remembered, at most: engine.DefaultStreams
 	Log         *slog.Logger  // slog.DiscardHandler
 }
 
@@ -39,6 +40,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Memory == 0 {
 		o.Memory = 32 << 20
+	}
+	if o.StreamTTL == 0 {
+		o.StreamTTL = 24 * time.Hour
+	}
+	if o.Streams == 0 {
+		o.Streams = engine.DefaultStreams
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -71,6 +78,7 @@ func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 	err = b.restore(outputs)
 	if err == nil {
 		b.missing(recovery.Missing)
+		b.stored.Store(log.Stored())
 		b.dirty = true // what was read may be in the system's memory alone
 		err = b.save()
 	}
@@ -92,143 +100,4 @@ func (b *Buffer) missing(gaps []seglog.Damage) {
 			}
 		}
 	}
-}
-
-// restore makes the cursors, from the last checkpoint where they are in it.
-func (b *Buffer) restore(outputs []engine.BufferOutput) error {
-	last, err := b.readCheckpoint()
-	if err != nil {
-		return err
-	}
-	start := b.log.End()
-	if last == nil {
-		last = &checkpoint{}
-		if b.log.Start().LSN != start.LSN {
-			b.Log.Error("no checkpoint can be read: all outputs begin with the oldest entry")
-		}
-		start = b.log.Start()
-	}
-	b.number = last.Number
-	b.recent = recent{first: b.log.End().LSN, budget: b.Memory}
-	if err := b.configure(outputs, last, start); err != nil {
-		return err
-	}
-	segments := b.log.Segments()
-	for i := range last.Cursors {
-		s := &last.Cursors[i]
-		j := slices.IndexFunc(b.cursors, func(c *cursor) bool { return c.id == s.ID })
-		b.cursors[j].resume(s, segments)
-	}
-	for _, c := range b.cursors {
-		if err := c.count(segments); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// configure makes a cursor for each output, and for those of the checkpoint that are no longer configured.
-func (b *Buffer) configure(outputs []engine.BufferOutput, last *checkpoint, start seglog.Place) error {
-	var used uint64
-	for _, s := range last.Cursors {
-		used |= 1 << s.ID
-	}
-	saved := func(name string) *savedCursor {
-		i := slices.IndexFunc(last.Cursors, func(s savedCursor) bool { return s.Output == name })
-		if i < 0 {
-			return nil
-		}
-		return &last.Cursors[i]
-	}
-	for i, o := range outputs {
-		b.known = b.known.With(i)
-		if o.Optional {
-			b.optional = b.optional.With(i)
-		}
-		c := newCursor(b, i, o)
-		if s := saved(o.Name); s != nil {
-			c.id = s.ID
-		} else if c.id = lowestFree(used); c.id == engine.MaxOutputs {
-			return fmt.Errorf("no room for the cursor of output %q: %d are kept", o.Name, engine.MaxOutputs)
-		} else {
-			used |= 1 << c.id
-			c.read = start
-		}
-		b.cursors = append(b.cursors, c)
-	}
-	for _, s := range last.Cursors {
-		if slices.ContainsFunc(outputs, func(o engine.BufferOutput) bool { return o.Name == s.Output }) {
-			continue
-		}
-		c := newCursor(b, len(b.cursors), engine.BufferOutput{Name: s.Output})
-		c.id = s.ID
-		b.cursors = append(b.cursors, c)
-	}
-	return nil
-}
-
-func lowestFree(used uint64) int {
-	for i := range engine.MaxOutputs {
-		if used&(1<<i) == 0 {
-			return i
-		}
-	}
-	return engine.MaxOutputs
-}
-
-// resume takes the cursor to where it was. What is not in the log any more was lost with its segment.
-func (c *cursor) resume(s *savedCursor, segments []seglog.Segment) {
-	b := c.buffer
-	c.read = s.Read
-	if end := b.log.End(); c.read.LSN > end.LSN { // the machine stopped before the log was synced
-		c.read = end
-	}
-	for i := range s.Given {
-		saved := &s.Given[i]
-		g := &given{place: saved.Place, label: saved.Label, done: saved.Done, left: saved.left()}
-		if g.left <= 0 {
-			continue
-		}
-		if !slices.ContainsFunc(segments, func(s seglog.Segment) bool { return s.Number == g.place.Segment && g.place.LSN < s.Next }) {
-			b.lost += int64(g.left)
-			b.Log.Error("what an output had not delivered is lost with its segment", "output", c.Name, "segment", g.place.Segment,
-				"records", g.left)
-			continue
-		}
-		c.put(g)
-		c.again = append(c.again, g)
-		b.holding(g.place.Segment).given++
-		c.charge(g.label)
-		c.backlog.Records -= int64(g.label.Records) - int64(g.left)
-	}
-}
-
-// count finds out what the cursor has yet to read: by the segments' totals, and of the segment that it is in by reading what is
-// behind it.
-func (c *cursor) count(segments []seglog.Segment) error {
-	b := c.buffer
-	for i := range segments {
-		s := &segments[i]
-		var t seglog.Total
-		switch {
-		case s.Number > c.read.Segment || s.Number == c.read.Segment && c.read.Offset == 0:
-			t = s.Totals[c.id]
-		case s.Number == c.read.Segment:
-			for p := c.read; ; {
-				step, ok, err := b.log.Next(p, c.id, b.damaged)
-				if err != nil {
-					return err
-				}
-				if p = step.After; !ok || step.Segment != s.Number {
-					break
-				}
-				t.Add(step.Label)
-			}
-		}
-		if t.Entries > 0 {
-			b.holding(s.Number).unread[c.index] = t
-			c.settle(seglog.Total{Entries: -t.Entries, Records: -t.Records, Bytes: -t.Bytes})
-		}
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 // A live entry is one that is under way to the disk, or was not long ago, with its chunk while that is in memory.
 type live struct {
 	chunk   *engine.Chunk // nil: it is to be read back
+	stream  *engine.Stream
 	label   seglog.Label
 	needs   engine.OutputSet // the outputs that are not done with it
 	place   seglog.Place     // once it is committed

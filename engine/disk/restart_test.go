@@ -16,6 +16,7 @@ type restarting struct {
 	t       *testing.T
 	options Options
 	outputs []string
+	start   map[string]func(tag string) bool // which of them begin with the oldest, of which tags
 	mint    enginetest.Mint
 	next    uint64
 }
@@ -30,7 +31,10 @@ func (r *restarting) open() {
 	r.t.Helper()
 	var outputs []engine.BufferOutput
 	for _, name := range r.outputs {
-		outputs = append(outputs, engine.BufferOutput{Name: name, Share: engine.NewMeter(1 << 30)})
+		takes := r.start[name]
+		outputs = append(outputs, engine.BufferOutput{
+			Name: name, Share: engine.NewMeter(1 << 30), StartOldest: takes != nil, Takes: takes,
+		})
 	}
 	b, err := Open(r.options, outputs)
 	if err != nil {

@@ -67,6 +67,8 @@ func (m *Mint) ChunkOf(s *engine.Stream, first uint64, outputs engine.OutputSet,
 		Outputs: outputs,
 		Data:    slab.B,
 		Arrived: time.Now(),
+
+		Resumable: true,
 	}
 	c.Own(slab, m.freed)
 	m.mu.Lock()

@@ -91,6 +91,8 @@ func isUrgent(s *engine.Span) { s.Urgent = true }
 
 func weighing(n int) func(*engine.Span) { return func(s *engine.Span) { s.Bytes = n } }
 
+func pinning(n int) func(*engine.Span) { return func(s *engine.Span) { s.Charge = n } }
+
 func ofStream(stream *engine.Stream) func(*engine.Span) {
 	return func(s *engine.Span) { s.Stream = stream }
 }

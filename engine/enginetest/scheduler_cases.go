@@ -154,6 +154,18 @@ var schedulerLingerCases = []schedulerCase{
 		b.pass(time.Second)
 		b.flows("b: 2[0:1]", "c: 3[0:1]", "a: 1[0:1]")
 	}},
+	{
+		name: "a batch pins no more than it may, but for one chunk", limits: &engine.BatchLimits{MaxPinned: 100, Linger: time.Second},
+		run: func(b *schedulerBench) {
+			b.add("a", 1, pinning(60))
+			b.waits(time.Second)
+			b.add("a", 2, pinning(50))
+			b.add("a", 3, pinning(50))
+			b.add("a", 1, pinning(300))
+			b.flows("a: 1[0:1]", "a: 2[0:2] 3[0:3]", "a: 4[0:1]")
+			b.rests()
+		},
+	},
 	{name: "without linger all flies at once", limits: &engine.BatchLimits{MaxRecords: 10}, run: func(b *schedulerBench) {
 		b.add("a", 1)
 		b.flows("a: 1[0:1]")

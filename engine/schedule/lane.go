@@ -17,6 +17,7 @@ type lane struct {
 	dips    queue[dip]
 	records int   // of spans
 	bytes   int   // of spans
+	pinned  int   // by spans
 	urgent  int64 // spans up to this number do not linger
 	flying  int   // batches
 
@@ -65,8 +66,7 @@ func (l *lane) push(w waiting) {
 		l.dips.push(dip{turn{w.Arrived, w.number}})
 	}
 	l.spans.push(w)
-	l.records += w.Records.Len()
-	l.bytes += w.Bytes
+	l.weigh(&w.Span, 1)
 }
 
 // pushFront puts a span before all that wait. The one that was first is a dip now, where it is older and the oldest of
@@ -79,14 +79,19 @@ func (l *lane) pushFront(w waiting) {
 		}
 	}
 	l.spans.pushFront(w)
-	l.records += w.Records.Len()
-	l.bytes += w.Bytes
+	l.weigh(&w.Span, 1)
+}
+
+// weigh adds a span to what waits, or takes it off.
+func (l *lane) weigh(span *engine.Span, sign int) {
+	l.records += sign * span.Records.Len()
+	l.bytes += sign * span.Bytes
+	l.pinned += sign * span.Charge
 }
 
 func (l *lane) pop() waiting {
 	w := l.spans.pop()
-	l.records -= w.Records.Len()
-	l.bytes -= w.Bytes
+	l.weigh(&w.Span, -1)
 	if l.dips.len() > 0 && l.dips.first().number == w.number {
 		l.dips.pop()
 	}
@@ -103,13 +108,16 @@ func (l *lane) split(n int) engine.Span {
 	return head
 }
 
-// fit is how many of the first spans go whole into a batch of so many records and bytes, and how many records of the span
-// after them go too. By bytes that is a guess where records differ in size; what an output finds to be too much it gives
+// fit is how many of the first spans go whole into a batch of so many records and bytes, that pins so much, and how many records of
+// the span after them go too. By bytes that is a guess where records differ in size; what an output finds to be too much it gives
 // back. One record goes always.
-func (l *lane) fit(records, bytes int) (whole, part int) {
+func (l *lane) fit(records, bytes, pinned int) (whole, part int) {
 	for ; whole < l.spans.len(); whole++ {
 		span := &l.spans.at(whole).Span
 		n := span.Records.Len()
+		if span.Charge > pinned && whole > 0 {
+			return whole, 0
+		}
 		if n > records || span.Bytes > bytes {
 			part = min(n, records)
 			if span.Bytes > bytes {
@@ -125,6 +133,7 @@ func (l *lane) fit(records, bytes int) (whole, part int) {
 		}
 		records -= n
 		bytes -= span.Bytes
+		pinned -= span.Charge
 	}
 	return whole, 0
 }

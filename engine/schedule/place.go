@@ -64,7 +64,9 @@ func (s *Scheduler) due(l *lane) time.Time {
 }
 
 // full reports whether what waits in the lane fills a batch.
-func (s *Scheduler) full(l *lane) bool { return l.records >= s.records || l.bytes >= s.bytes }
+func (s *Scheduler) full(l *lane) bool {
+	return l.records >= s.records || l.bytes >= s.bytes || l.pinned >= s.pinned
+}
 
 // place puts the lane where it belongs after a change, and forgets it when there is nothing left of it.
 func (s *Scheduler) place(now time.Time, l *lane) {
@@ -118,7 +120,7 @@ func (s *Scheduler) takeOff(now time.Time, l *lane) *engine.Batch {
 
 // fill makes a batch of as much of what waits in a lane as fits.
 func (s *Scheduler) fill(l *lane) *engine.Batch {
-	whole, part := l.fit(s.records, s.bytes)
+	whole, part := l.fit(s.records, s.bytes, s.pinned)
 	spans := make([]engine.Span, 0, whole+min(part, 1))
 	for range whole {
 		spans = append(spans, s.pop(l))

@@ -21,6 +21,7 @@ type Scheduler struct {
 	perKey  bool // at most one batch of a key flies, and what came back goes before what waits
 	records int  // of a batch, at most
 	bytes   int
+	pinned  int
 	linger  time.Duration
 	limit   Limit
 
@@ -59,6 +60,7 @@ func NewConcurrent(limits engine.BatchLimits, limit Limit) *Scheduler {
 	return &Scheduler{
 		records:  bound(limits.MaxRecords),
 		bytes:    bound(limits.MaxBytes),
+		pinned:   bound(limits.MaxPinned),
 		linger:   max(limits.Linger, 0),
 		limit:    limit,
 		lanes:    make(map[string]*lane),

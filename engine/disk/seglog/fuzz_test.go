@@ -71,7 +71,7 @@ func exercise(t *testing.T, files map[string][]byte) {
 		t.Fatalf("appended at %v, the log ended at %v", e.Place, first)
 	}
 	for range 2 {
-		step, ok, err := l.Next(seglog.Place{LSN: e.Place.LSN}, everyone, func(d seglog.Damage) { t.Error(d) })
+		step, ok, err := l.Next(seglog.Place{LSN: e.Place.LSN}, 1<<everyone, func(d seglog.Damage) { t.Error(d) })
 		if !ok || err != nil || step.Place != e.Place || step.Label != e.Label {
 			t.Fatalf("%+v, %v, %v; appended at %v", step, ok, err, e.Place)
 		}
@@ -96,7 +96,7 @@ func exercise(t *testing.T, files map[string][]byte) {
 func readFuzzed(t *testing.T, l *seglog.Log) seglog.Place {
 	for _, reader := range []int{0, 1, 40, everyone} {
 		for p := l.Start(); ; {
-			step, ok, err := l.Next(p, reader, func(seglog.Damage) {})
+			step, ok, err := l.Next(p, 1<<reader, func(seglog.Damage) {})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -46,7 +46,7 @@ func TestPlaces(t *testing.T) {
 		synctest.Wait()
 		p := t.Start()
 		for i, e := range all {
-			step, ok, err := t.Next(p, everyone, nil)
+			step, ok, err := t.Next(p, 1<<everyone, nil)
 			if !ok || err != nil || step.Place != e.Place || step.Label != e.Label || step.LSN != seglog.LSN(i+1) {
 				t.Fatalf("%+v, %v, %v, want %+v", step, ok, err, e)
 			}
@@ -135,7 +135,7 @@ func TestEmptyPayload(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		step, ok, err := t.Next(t.Start(), 0, nil)
+		step, ok, err := t.Next(t.Start(), 1<<0, nil)
 		if !ok || err != nil {
 			t.Fatal(ok, err)
 		}
@@ -218,7 +218,7 @@ func TestClosed(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		_, _, next := t.Next(p, everyone, nil)
+		_, _, next := t.Next(p, 1<<everyone, nil)
 		_, read := t.read(p)
 		for what, err := range map[string]error{"append": t.Append(entry(9, 30)), "free": t.Free(1), "next": next, "read": read} {
 			if !errors.Is(err, seglog.ErrClosed) {
@@ -303,7 +303,7 @@ func TestReadersWhileFreeing(t *testing.T) {
 							t.Errorf("read %d: %d, %v", f.id, id, err)
 						}
 					}
-					_, _, err := t.Next(seglog.Place{}, everyone, func(d seglog.Damage) { t.Error(d) })
+					_, _, err := t.Next(seglog.Place{}, 1<<everyone, func(d seglog.Damage) { t.Error(d) })
 					if errors.Is(err, seglog.ErrClosed) {
 						return
 					} else if err != nil {

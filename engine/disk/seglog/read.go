@@ -31,6 +31,27 @@ func (l *Log) Read(p Place, alloc func(n int) []byte) ([]byte, error) {
 	return nil, &DamageError{d}
 }
 
+// Peek reads the first n bytes of an entry's payload, or all where there are less, and does not find out whether they are whole. It
+// fails like Read.
+func (l *Log) Peek(p Place, n int) ([]byte, error) {
+	s := l.holding(p.Segment)
+	if s == nil {
+		return nil, l.blame(p.Segment, ErrGone)
+	}
+	h, err := s.headerAt(p.Offset)
+	if err == nil && (h == nil || h.lsn != p.LSN) {
+		err = &DamageError{Damage{s.number, p.Offset, p.LSN, p.LSN + 1, badFrame}}
+	}
+	if err != nil {
+		return nil, l.blame(p.Segment, err)
+	}
+	b, err := s.read(p.Offset+frameHeader, min(int64(n), int64(h.length)))
+	if err != nil {
+		return nil, l.blame(p.Segment, err)
+	}
+	return b, nil
+}
+
 // payload reads that of an entry, if it is there.
 func (s *segment) payload(p Place, alloc func(n int) []byte) (payload []byte, ok bool, err error) {
 	h, err := s.headerAt(p.Offset)
@@ -127,10 +148,10 @@ type Step struct {
 	After Place // to go on from
 }
 
-// Next gives the first committed entry of a reader, from 0 to 63, that has the LSN of p or a higher one; the rest of p says where
-// to look for it, if it does. Where there is none yet ok is false, and After is behind all that was looked at: at offset 0 of the
+// Next gives the first committed entry for any of some readers, a bit each, that has the LSN of p or a higher one; the rest of p
+// says where to look for it, if it does. Where there is none yet ok is false, and After is behind all that was looked at: at offset 0 of the
 // next segment where that is all of one. What is damaged is passed over, and damage is told of it, once.
-func (l *Log) Next(p Place, reader int, damage func(Damage)) (step Step, ok bool, err error) {
+func (l *Log) Next(p Place, readers uint64, damage func(Damage)) (step Step, ok bool, err error) {
 	for {
 		b, err := l.stretch(p.LSN)
 		if b.segment == nil {
@@ -139,8 +160,8 @@ func (l *Log) Next(p Place, reader int, damage func(Damage)) (step Step, ok bool
 		if p.Segment != b.number || p.Offset < framesAt {
 			p = Place{max(p.LSN, b.first), b.number, framesAt}
 		}
-		if !b.sealed || b.totals[reader].Entries > 0 {
-			step, ok, err := l.walk(p, b, reader, damage)
+		if !b.sealed || b.totals.any(readers) {
+			step, ok, err := l.walk(p, b, readers, damage)
 			if err != nil {
 				err = l.blame(b.number, err)
 			}
@@ -153,7 +174,7 @@ func (l *Log) Next(p Place, reader int, damage func(Damage)) (step Step, ok bool
 }
 
 // walk goes through a stretch.
-func (l *Log) walk(p Place, b stretch, reader int, damage func(Damage)) (Step, bool, error) {
+func (l *Log) walk(p Place, b stretch, readers uint64, damage func(Damage)) (Step, bool, error) {
 	for p.Offset < b.end {
 		h, err := b.headerAt(p.Offset)
 		switch {
@@ -170,7 +191,7 @@ func (l *Log) walk(p Place, b stretch, reader int, damage func(Damage)) (Step, b
 		}
 		at := p
 		p.LSN, p.Offset = p.LSN+1, p.Offset+h.size()
-		if h.Readers&(1<<reader) != 0 {
+		if h.Readers&readers != 0 {
 			return Step{at, h.Label, p}, true, nil
 		}
 	}

@@ -136,6 +136,16 @@ func (t totals) add(l Label) {
 	}
 }
 
+// any reports whether there is an entry for any of these readers.
+func (t totals) any(set uint64) bool {
+	for r, total := range t {
+		if set&(1<<r) != 0 && total.Entries > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // readers yields the bits of a set, the lowest first.
 func readers(set uint64) iter.Seq[int] {
 	return func(yield func(int) bool) {

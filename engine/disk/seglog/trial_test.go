@@ -223,7 +223,7 @@ func (tr *trial) read(p seglog.Place) (int, error) {
 func (tr *trial) scan(p seglog.Place, reader int) (all []found, damage []seglog.Damage, end seglog.Place) {
 	tr.Helper()
 	for {
-		step, ok, err := tr.Next(p, reader, func(d seglog.Damage) { damage = append(damage, d) })
+		step, ok, err := tr.Next(p, 1<<reader, func(d seglog.Damage) { damage = append(damage, d) })
 		if err != nil {
 			tr.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -51,6 +52,12 @@ func (k *checker) where(path string) *token.Position {
 // sections checks what must be known before the sections that are left out get their defaults: an output has that of its
 // type and no other.
 func (k *checker) sections(c *Config) {
+	switch disk := c.Buffer.Disk != nil; {
+	case disk && c.Buffer.Type != "disk" && !k.broken["buffer.type"]:
+		k.fault(k.keys["buffer.disk"], "buffer.disk", "is not for a buffer of type "+c.Buffer.Type)
+	case !disk && c.Buffer.Type == "disk" && !k.given("buffer.disk"):
+		k.refuse("buffer.disk", "is missing; a buffer of type disk needs its path")
+	}
 	for i, o := range c.Outputs {
 		if !slices.Contains([]string{"stdout", "file", "http", "cloudwatch", "null"}, o.Type) {
 			continue // a fault already
@@ -81,6 +88,7 @@ func (k *checker) sections(c *Config) {
 func (k *checker) config(c *Config, memory int64) {
 	k.server(c.Server)
 	k.limits(c, memory)
+	k.disk(c)
 	index := k.names(c)
 	k.outputs(c)
 	k.deadLetters(c, index)
@@ -148,10 +156,11 @@ func (k *checker) limits(c *Config, memory int64) {
 	if memory <= 0 {
 		return
 	}
-	bound, available := Bound(resolved, int64(c.Server.GRPC.StreamWindow)), Available(memory)
-	if held := resolved.Chunks() + resolved.Resources(); bound > available {
-		k.warn("limits", "may take %s in all: %s at rest, %s for records and resources (1.375 x limits.engine.memory) and %s for "+
+	bound, available := Bound(resolved, int64(c.Server.GRPC.StreamWindow), c.ReadBack(resolved)), Available(memory)
+	if held := resolved.Chunks() + resolved.Resources() + c.ReadBack(resolved); bound > available {
+		k.warn("limits", "may take %s in all: %s at rest, %s for records and resources (%s x limits.engine.memory) and %s for "+
 			"%d streams; %s of the memory limit of %s are for it", mib(bound), mib(atRest), mib(held),
+			strconv.FormatFloat(math.Round(1000*float64(held)/float64(resolved.Engine))/1000, 'f', -1, 64),
 			mib(bound-atRest-held), resolved.Streams, mib(available), mib(memory))
 	}
 }
@@ -160,9 +169,13 @@ func mib(bytes int64) string { return strconv.FormatInt(bytes>>20, 10) + " MiB" 
 
 // names checks the outputs' names and gives the output of each.
 func (k *checker) names(c *Config) map[string]int {
-	if len(c.Outputs) > engine.MaxOutputs {
-		at := "outputs[" + strconv.Itoa(engine.MaxOutputs) + "]"
-		k.refuse(at, "one output too many: there are %d, at most %d are possible", len(c.Outputs), engine.MaxOutputs)
+	most := engine.MaxOutputs
+	if c.Buffer.Type == "disk" { // the store of dead letters is one
+		most--
+	}
+	if len(c.Outputs) > most {
+		at := "outputs[" + strconv.Itoa(most) + "]"
+		k.refuse(at, "one output too many: there are %d, at most %d are possible", len(c.Outputs), most)
 	}
 	index := map[string]int{}
 	for i, o := range c.Outputs {
@@ -176,6 +189,8 @@ func (k *checker) names(c *Config) map[string]int {
 			continue
 		case !isName(o.Name):
 			k.refuse(path, "%q: a name is up to 64 letters, digits, - and _", o.Name)
+		case o.Name == NoDeadLetter || o.Name == StoreName && c.Buffer.Type == "disk":
+			k.refuse(path, "%q has a meaning of its own as a dead_letter", o.Name)
 		}
 		index[o.Name] = i
 	}
@@ -201,7 +216,7 @@ func (k *checker) deadLetters(c *Config, index map[string]int) {
 			seen[j] = i + 1
 			o := c.Outputs[j]
 			way = append(way, o.Name)
-			if o.DeadLetter == "" {
+			if o.DeadLetter == "" || o.DeadLetter == NoDeadLetter || c.DeadLetterOf(o) == StoreName && c.Buffer.Type == "disk" {
 				break
 			}
 			next, known := index[o.DeadLetter]
@@ -268,12 +283,15 @@ func (k *checker) routes(c *Config, index map[string]int) {
 
 // shares checks that outputs which take nothing more leave room for the others.
 func (k *checker) shares(c *Config, memory int64) {
-	whole := c.EngineLimits(memory).Engine
+	whole, of := c.EngineLimits(memory).Engine, "limits.engine.memory"
+	if d := c.Buffer.Disk; d != nil {
+		whole, of = int64(d.Storage), "buffer.disk.storage"
+	}
 	sum := int64(0)
 	for i, o := range c.Outputs {
 		share := o.Buffer.Share.Of(whole)
 		if share > whole {
-			k.refuse(outputPath(i, "buffer.share"), "is more than limits.engine.memory, %s", Size(whole))
+			k.refuse(outputPath(i, "buffer.share"), "is more than %s, %s", of, Size(whole))
 		}
 		if o.Buffer.Share.IsZero() {
 			share = whole / int64(len(c.Outputs)+1)
@@ -281,7 +299,7 @@ func (k *checker) shares(c *Config, memory int64) {
 		sum += share
 	}
 	if len(c.Outputs) > 1 && sum > whole {
-		k.warn("outputs", "their shares of the buffer add up to %d%% of limits.engine.memory: outputs that are down can hold "+
-			"up the others", sum*100/whole)
+		k.warn("outputs", "their shares of the buffer add up to %d%% of %s: outputs that are down can hold up the others",
+			sum*100/whole, of)
 	}
 }

@@ -65,13 +65,15 @@ type Limits struct {
 // StreamLimits bound one stream.
 type StreamLimits struct {
 	Memory   Size    `yaml:"memory" default:"8MiB" min:"1" doc:"A stream that holds as much is paused."`
+	Storage  Portion `yaml:"storage" min:"1" doc:"Bytes, or a part of buffer.disk.storage: a stream that needs as much of it is paused. Left out: what is free of it is shared fairly."`
 	ResumeAt float64 `yaml:"resume_at" default:"0.8" doc:"A paused stream resumes at or under this part of its limit: over 0, at most 1."`
 	Ceiling  Size    `yaml:"ceiling" doc:"A stream that holds as much is read no more. Left out: 2 x memory."`
 }
 
 // TenantLimits bound one tenant.
 type TenantLimits struct {
-	Memory Portion `yaml:"memory" default:"100%" min:"1" doc:"Bytes, or a part of limits.engine.memory."`
+	Memory  Portion `yaml:"memory" default:"100%" min:"1" doc:"Bytes, or a part of limits.engine.memory."`
+	Storage Portion `yaml:"storage" min:"1" doc:"Bytes, or a part of buffer.disk.storage. Left out: what is free of it is shared fairly."`
 }
 
 // EngineLimits bound everything.
@@ -81,10 +83,29 @@ type EngineLimits struct {
 
 // Buffer is where records are held.
 type Buffer struct {
-	Type      string `yaml:"type" default:"memory" enum:"memory" later:"disk,jetstream" doc:"Kind of buffer."`
+	Type      string `yaml:"type" default:"memory" enum:"memory,disk" later:"jetstream" doc:"Kind of buffer. memory: an ack means delivered. disk: an ack means stored, and survives the process."`
 	Gather    Gather `yaml:"gather" doc:"Small appends of a stream are gathered into chunks."`
-	Disk      later  `yaml:"disk"`
+	Disk      *Disk  `yaml:"disk" doc:"Options of type disk."`
 	JetStream later  `yaml:"jetstream"`
+}
+
+// Disk are the options of a buffer on a disk.
+type Disk struct {
+	Path          string        `yaml:"path" required:"true" doc:"Directory of the buffer. One gateway has it at a time, and nobody else changes what is in it."`
+	Storage       Size          `yaml:"storage" default:"10GiB" min:"1MiB" doc:"Room for records that outputs still need. When it is full, producers are paused."`
+	Segment       Size          `yaml:"segment" default:"64MiB" min:"128KiB" max:"1GiB" doc:"Size of a file; at most an eighth of storage. Room is free again by files."`
+	Fsync         string        `yaml:"fsync" default:"always" enum:"always,interval,never" doc:"always: an ack survives the machine. interval: what was acked within fsync_interval may be lost with the machine, not with the process. never: the system writes in its own time."`
+	FsyncInterval time.Duration `yaml:"fsync_interval" default:"1s" min:"1ms" doc:"Between syncs, for interval."`
+	Checkpoint    time.Duration `yaml:"checkpoint" default:"1s" min:"10ms" doc:"Between writings of what outputs are done with. What was delivered since the last one is delivered again after a crash."`
+	Memory        Portion       `yaml:"memory" default:"25%" min:"1" doc:"Bytes, or a part of limits.engine.memory, of records that are stored and stay in memory until they are delivered."`
+	ReadBack      Portion       `yaml:"read_back" default:"25%" min:"1" doc:"Bytes, or a part of limits.engine.memory, beside it, for what is read back; each output has an equal part."`
+	StreamTTL     time.Duration `yaml:"stream_ttl" default:"24h" min:"1s" doc:"A stream that sent nothing for so long is forgotten at the next start: were it to send again what was stored, it would be stored twice."`
+	DeadLetters   DeadLetters   `yaml:"dead_letters" doc:"The store of what outputs refuse for good, in the same directory."`
+}
+
+// DeadLetters are the options of the store of dead letters.
+type DeadLetters struct {
+	Storage Size `yaml:"storage" default:"1GiB" min:"1MiB" doc:"Room of the store. When it is full what is refused waits, and holds up its output's share of the buffer."`
 }
 
 // Gather makes chunks of small appends.
@@ -102,7 +123,7 @@ type Output struct {
 	Retry        Retry         `yaml:"retry" doc:"Backoff with full jitter of what failed."`
 	FlushTimeout time.Duration `yaml:"flush_timeout" default:"60s" min:"1ms" doc:"Deadline of one write."`
 	ParkLimit    time.Duration `yaml:"park_limit" default:"10m" min:"1ms" doc:"How long a key that is denied access keeps its records before they become dead letters."`
-	DeadLetter   string        `yaml:"dead_letter" doc:"Name of the output that takes what this one refuses for good. Left out: it is dropped, and counted."`
+	DeadLetter   string        `yaml:"dead_letter" doc:"Name of the output that takes what this one refuses for good, or none: it is dropped, and counted. Left out: with a disk buffer the store there, else none."`
 	Buffer       Share         `yaml:"buffer" doc:"How much may wait for this output."`
 
 	Stdout *Stdout `yaml:"stdout" doc:"Options of type stdout."`
@@ -140,7 +161,8 @@ type Retry struct {
 
 // Share is an output's part of the buffer.
 type Share struct {
-	Share    Portion `yaml:"share" min:"1" doc:"Bytes, or a part of limits.engine.memory. Left out: all for a single output, else 1/(outputs+1)."`
+	Share    Portion `yaml:"share" min:"1" doc:"Bytes, or a part of limits.engine.memory, of buffer.disk.storage for a disk buffer. Left out: all for a single output, else 1/(outputs+1)."`
+	Start    string  `yaml:"start" default:"newest" enum:"newest,oldest" doc:"Where an output begins that a disk buffer does not know yet: with what comes, or with the oldest record that its routes would have sent it."`
 	WhenFull string  `yaml:"when_full" default:"block" enum:"block,drop_oldest" doc:"block: the streams that go to this output are paused. drop_oldest: it drops, counts, and takes no part in acks."`
 }
 
@@ -168,6 +190,10 @@ func (c *Config) complete() {
 	for i := range c.Outputs {
 		c.Outputs[i].complete()
 	}
+	if c.Buffer.Type == "disk" && c.Buffer.Disk == nil { // a fault, but for what is to be checked of it
+		c.Buffer.Disk = &Disk{}
+		setDefaults(reflect.ValueOf(c.Buffer.Disk).Elem())
+	}
 	if c.Routes == nil {
 		c.Routes = []Route{{Match: "**", Outputs: c.firstHand()}}
 	}
@@ -183,6 +209,23 @@ func (o *Output) complete() {
 	section := reflect.New(f.Type.Elem())
 	setDefaults(section.Elem())
 	v.FieldByIndex(f.Index).Set(section)
+}
+
+// The words that stand for no output of the file as a dead_letter.
+const (
+	StoreName    = "dead-letters" // the store of the disk buffer
+	NoDeadLetter = "none"
+)
+
+// DeadLetterOf names the output that takes what an output refuses for good. Empty: there is none.
+func (c *Config) DeadLetterOf(o Output) string {
+	switch {
+	case o.DeadLetter == NoDeadLetter:
+		return ""
+	case o.DeadLetter == "" && c.Buffer.Type == "disk":
+		return StoreName
+	}
+	return o.DeadLetter
 }
 
 // firstHand are the names of the outputs that no other output sends its dead letters to.

@@ -74,6 +74,8 @@ func TestFullExample(t *testing.T) {
 		t.Errorf("defaults of an output (-real +mentioned):\n%s", diff)
 	}
 	c.Server.TLS, c.Server.GRPC.MaxStreams, c.Limits.Streams = nil, 0, 0
+	c.Limits.Stream.Storage, c.Limits.Tenant.Storage = Portion{}, Portion{}
+	c.Buffer.Type, c.Buffer.Disk = "memory", nil // its section is looked at below
 	c.Outputs, c.Routes = Default().Outputs, Default().Routes
 	if diff := cmp.Diff(Default(), c, unexported); diff != "" {
 		t.Errorf("defaults (-real +mentioned):\n%s", diff)
@@ -88,6 +90,7 @@ func TestFullExampleSections(t *testing.T) {
 	}
 	for _, section := range []any{
 		c.Outputs[0].File, c.Outputs[1].HTTP, c.Outputs[2].CloudWatch, c.Outputs[3].Stdout, c.Outputs[4].Null,
+		c.Buffer.Disk,
 	} {
 		got := reflect.ValueOf(section).Elem()
 		want := reflect.New(got.Type()).Elem()

@@ -1,0 +1,40 @@
+package config
+
+// disk checks the disk buffer, and what is for that alone.
+func (k *checker) disk(c *Config) {
+	d := c.Buffer.Disk
+	if c.Buffer.Type != "disk" {
+		for _, path := range []string{"limits.stream.storage", "limits.tenant.storage"} {
+			if k.given(path) {
+				k.refuse(path, "is for a buffer of type disk")
+			}
+		}
+		for i := range c.Outputs {
+			if path := outputPath(i, "buffer.start"); k.given(path) {
+				k.refuse(path, "is for a buffer of type disk")
+			}
+		}
+		return
+	}
+	largest := max(c.Limits.MaxAppend, c.Buffer.Gather.Size)
+	if segment := min(d.Segment, d.Storage/8); segment < chunksOfSegment*largest {
+		path := "buffer.disk.segment"
+		if segment < d.Segment {
+			path = "buffer.disk.storage"
+		}
+		k.refuse(path, "makes files of %s, an eighth of storage at most; they must have room for %d appends of limits.max_append or "+
+			"chunks of buffer.gather.size, %s", segment, chunksOfSegment, largest)
+	}
+	if c.Limits.Stream.Storage.Of(int64(d.Storage)) > int64(d.Storage) {
+		k.refuse("limits.stream.storage", "is more than buffer.disk.storage, %s", d.Storage)
+	}
+	if c.Limits.Tenant.Storage.Of(int64(d.Storage)) > int64(d.Storage) {
+		k.refuse("limits.tenant.storage", "is more than buffer.disk.storage, %s", d.Storage)
+	}
+	if d.Fsync == "never" {
+		k.warn("buffer.disk.fsync", "never: an ack does not survive the machine, though it says that the record is stored")
+	}
+}
+
+// chunksOfSegment is how many of the largest chunks a file of the buffer must have room for.
+const chunksOfSegment = 4

@@ -1,0 +1,53 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// What is for the disk buffer alone, or does not fit it, is told like all else.
+func TestDiskFaults(t *testing.T) {
+	const outputs = "\noutputs: [{name: screen, type: stdout}]\n"
+	for text, want := range map[string]string{
+		"buffer: {type: disk}":                                                                              "1:9: buffer.disk: is missing; a buffer of type disk needs its path",
+		"buffer: {type: disk, disk: {}}":                                                                    "1:28: buffer.disk.path: is missing",
+		"buffer: {disk: {path: x}}":                                                                         "1:10: buffer.disk: is not for a buffer of type memory",
+		"limits: {stream: {storage: 1%}}":                                                                   "1:28: limits.stream.storage: is for a buffer of type disk",
+		"limits: {tenant: {storage: 1%}}":                                                                   "1:28: limits.tenant.storage: is for a buffer of type disk",
+		"buffer: {type: disk, disk: {path: x, storage: 16MiB}}":                                             "1:47: buffer.disk.storage: makes files of 2MiB, an eighth of storage at most; they must have room for 4 appends of limits.max_append or chunks of buffer.gather.size, 1MiB",
+		"buffer: {type: disk, disk: {path: x, segment: 2MiB}}":                                              "1:47: buffer.disk.segment: makes files of 2MiB, an eighth of storage at most; they must have room for 4 appends of limits.max_append or chunks of buffer.gather.size, 1MiB",
+		"limits: {stream: {storage: 11GiB}}\nbuffer: {type: disk, disk: {path: x}}":                         "1:28: limits.stream.storage: is more than buffer.disk.storage, 10GiB",
+		"buffer: {type: disk, disk: {path: x}}\noutputs: [{name: dead-letters, type: stdout}]":              `2:18: outputs[0].name: "dead-letters" has a meaning of its own as a dead_letter`,
+		"outputs: [{name: none, type: stdout}]":                                                             `1:18: outputs[0].name: "none" has a meaning of its own as a dead_letter`,
+		"outputs: [{name: a, type: stdout, buffer: {start: oldest}}]":                                       "1:51: outputs[0].buffer.start: is for a buffer of type disk",
+		"outputs: [{name: a, type: stdout, dead_letter: dead-letters}]":                                     `1:48: outputs[0].dead_letter: there is no output "dead-letters"; known here: a`,
+		"buffer: {type: disk, disk: {path: x}}\noutputs: [{name: a, type: stdout, buffer: {share: 11GiB}}]": "2:51: outputs[0].buffer.share: is more than buffer.disk.storage, 10GiB",
+	} {
+		if !strings.Contains(text, "outputs:") {
+			text += outputs
+		}
+		_, _, err := Parse("f", []byte(text), emptyEnvironment())
+		if err == nil || err.Error() != "f:"+want {
+			t.Errorf("%s\n got %v\nwant f:%s", text, err, want)
+		}
+	}
+}
+
+// What outputs refuse for good goes to the disk buffer's store, unless the file says otherwise.
+func TestDeadLetterOf(t *testing.T) {
+	const outputs = "outputs: [{name: a, type: stdout}, {name: b, type: stdout, dead_letter: none}, {name: c, type: stdout, dead_letter: a}]\n"
+	for buffer, want := range map[string][]string{
+		"": {"", "", "a"},
+		"buffer: {type: disk, disk: {path: x}}\n": {StoreName, "", "a"},
+	} {
+		c, _, err := Parse("f", []byte(buffer+outputs), emptyEnvironment())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range c.Outputs {
+			if got := c.DeadLetterOf(o); got != want[i] {
+				t.Errorf("%q: output %s: %q, want %q", buffer, o.Name, got, want[i])
+			}
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package deadletter
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/crashfs"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
+)
+
+// flip changes a byte where the letter of a record lies on the disk: in its body, or so many bytes before that.
+func (tr *trial) flip(sequence uint64, before int) {
+	tr.Helper()
+	body := fmt.Appendf(nil, "record %d ", sequence)
+	for _, name := range tr.fs.Files() {
+		if i := bytes.Index(tr.fs.Content(name), body); i >= 0 {
+			tr.fs.Flip(name, int64(i-before), 1)
+			return
+		}
+	}
+	tr.Fatalf("record %d is not on the disk", sequence)
+}
+
+// inHeader is how far in front of a body the header of its frame surely is.
+const inHeader = 100
+
+// wantDamage says which letters there are, and which cannot be read, by ID.
+func (tr *trial) wantDamage(there, lost []uint64) {
+	tr.Helper()
+	all, unread := tr.list(engine.LetterFilter{})
+	var got []uint64
+	for _, e := range unread {
+		if _, ok := errors.AsType[*seglog.DamageError](e); !ok {
+			tr.Errorf("%v is no damage", e)
+		}
+		got = append(got, between(e.From, e.To-1)...)
+	}
+	if !slices.Equal(sequences(all), there) || !slices.Equal(got, lost) {
+		tr.Errorf("there are the records %d, and %v; want %d, and lost %d", sequences(all), unread, there, lost)
+	}
+}
+
+// A byte that goes bad costs the letter that it is in, is told whenever the letters are listed, and can be removed as any other.
+func TestDamage(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprint("restart ", restart), func(t *testing.T) {
+			inTrial(t, func(tr *trial) {
+				tr.fill(100)
+				tr.flip(5, 0)
+				tr.flip(20, inHeader)
+				tr.flip(21, inHeader)
+				tr.flip(50, inHeader)
+				if restart {
+					tr.reopen()
+				}
+				there := slices.DeleteFunc(upTo(100), func(n uint64) bool { return slices.Contains([]uint64{5, 20, 21, 50}, n) })
+				for range 3 {
+					tr.wantDamage(there, []uint64{5, 20, 21, 50})
+				}
+				if n := tr.Stats().Letters; n != 100 || !strings.Contains(tr.told.String(), "damage in the dead letters") {
+					tr.Errorf("%d letters, told:\n%s", n, tr.told)
+				}
+				tr.crash(3)
+				tr.wantDamage(there, []uint64{5, 20, 21, 50})
+				all, unread := tr.list(engine.LetterFilter{IDs: []uint64{4, 5, 6, 21, 99}})
+				if len(all) != 3 || len(unread) != 2 {
+					tr.Errorf("%v, %v", all, unread)
+				}
+				if err := tr.Remove(tr.Context(), []uint64{5, 20, 21}); err != nil {
+					tr.Error(err)
+				}
+				tr.wantDamage(there, []uint64{50})
+				tr.reopen()
+				tr.wantDamage(there, []uint64{50})
+				if err := tr.Remove(tr.Context(), upTo(60)); err != nil {
+					tr.Error(err)
+				}
+				tr.want(between(61, 100)...)
+				kept := 0
+				for _, name := range tr.fs.Files() {
+					kept += strings.Count(name, "quarantine")
+				}
+				if kept == 0 {
+					tr.Errorf("nothing of it is kept: %v", tr.fs.Files())
+				}
+			})
+		})
+	}
+}
+
+// What was written by another version, or by nobody, is an error in its place.
+func TestNoLetter(t *testing.T) {
+	inTrial(t, func(tr *trial) {
+		tr.fill(2)
+		for _, content := range [][]byte{{}, {letterVersion + 1, 0}, {letterVersion, 255}} {
+			e := &seglog.Entry{Label: seglog.Label{Readers: readers, Records: 1}, Head: content, Owner: &letter{}}
+			if err := tr.log.Append(e); err != nil {
+				tr.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		tr.fill(2)
+		all, unread := tr.list(engine.LetterFilter{})
+		if !slices.Equal(sequences(all), upTo(4)) || len(unread) != 3 {
+			tr.Fatalf("%v, %v", all, unread)
+		}
+		for i, e := range unread {
+			if !errors.Is(e, errNoLetter) || e.From != uint64(i)+3 || e.To != e.From+1 {
+				tr.Errorf("%+v", e)
+			}
+		}
+	})
+}
+
+// A disk that does not give what it has is told in the place of what it does not give, and forgotten when it does.
+func TestReadFails(t *testing.T) {
+	inTrial(t, func(tr *trial) {
+		tr.fill(100)
+		first := tr.Store.segments[0]
+		payload := func(op crashfs.Op) bool { return op.Size > 64 && strings.Contains(op.Name, "001.seg") }
+		header := func(op crashfs.Op) bool {
+			return op.Size == 64 && strings.Contains(op.Name, "001.seg") && op.Offset > first.end/2
+		}
+		for name, bad := range map[string]func(crashfs.Op) bool{"payload": payload, "header": header} {
+			tr.fs.Inject(func(op crashfs.Op) crashfs.Fault {
+				if op.Kind == crashfs.Read && bad(op) {
+					return crashfs.Fault{Err: syscall.EIO}
+				}
+				return crashfs.Fault{}
+			})
+			all, unread := tr.list(engine.LetterFilter{})
+			lost := uint64(0)
+			for _, e := range unread {
+				lost += e.To - e.From
+				if !errors.Is(e, syscall.EIO) {
+					tr.Errorf("%s: %v", name, e)
+				}
+			}
+			if len(all)+int(lost) != 100 || all[len(all)-1].sequence != 100 || lost < 5 || name == "header" && len(unread) != 1 {
+				tr.Errorf("%s: %d letters, %v", name, len(all), unread)
+			}
+			tr.fs.Inject(nil)
+			tr.want(upTo(100)...)
+		}
+	})
+}
+
+// What a segment held that is not there any more is told, once, and does not count.
+func TestSegmentIsMissing(t *testing.T) {
+	inTrial(t, func(tr *trial) {
+		tr.fill(100)
+		tr.remove(3)
+		held := tr.Store.log.Segments()
+		if err := tr.Close(); err != nil {
+			tr.Fatal(err)
+		}
+		if err := tr.fs.Remove(held[1].Name); err != nil {
+			tr.Fatal(err)
+		}
+		tr.open()
+		var want []uint64
+		for _, id := range append([]uint64{1, 2}, between(4, 100)...) {
+			if id < uint64(held[1].First) || id >= uint64(held[1].Next) {
+				want = append(want, id)
+			}
+		}
+		tr.want(want...)
+		if n := strings.Count(tr.told.String(), "dead letters are missing"); n != 1 {
+			tr.Errorf("told %d times:\n%s", n, tr.told)
+		}
+		tr.remove(1)
+		tr.reopen()
+		tr.want(want[1:]...)
+		if strings.Contains(tr.told.String(), "dead letters are missing") {
+			tr.Error("it is told again")
+		}
+	})
+}
+
+// Where the log has lost its end it gives the same IDs again: they are not taken for removed, whatever happens next.
+func TestLogHasLostItsEnd(t *testing.T) {
+	for seed := range uint64(10) {
+		inTrial(t, func(tr *trial) {
+			tr.fill(100)
+			tr.remove(between(90, 100)...)
+			tr.remove(10)
+			held := tr.Store.log.Segments()
+			if err := tr.Close(); err != nil {
+				tr.Fatal(err)
+			}
+			last := held[len(held)-1]
+			if err := tr.fs.Remove(last.Name); err != nil {
+				tr.Fatal(err)
+			}
+			tr.open()
+			if strings.Contains(tr.told.String(), "level=ERROR") != (last.First <= 100) {
+				tr.Errorf("told:\n%s", tr.told)
+			}
+			before, _ := tr.list(engine.LetterFilter{})
+			l := tr.put(nil, slices.Repeat([]int{100}, 20)...)
+			tr.crash(seed)
+			tr.want(append(sequences(before), between(l.first, l.first+19)...)...)
+		})
+	}
+}
+
+// A letter list that is long behind its reader passes over what is freed.
+func TestFreedWhileListed(t *testing.T) {
+	inTrial(t, func(tr *trial) {
+		tr.fill(100)
+		var got []uint64
+		for l, err := range tr.Letters(tr.Context(), engine.LetterFilter{}) {
+			if err != nil {
+				tr.Fatal(err)
+			}
+			if got = append(got, l.ID); l.ID == 2 {
+				if err := tr.Remove(tr.Context(), upTo(80)); err != nil {
+					tr.Fatal(err)
+				}
+				tr.fill(50)
+				time.Sleep(time.Second)
+			}
+		}
+		if want := append(upTo(2), between(81, 100)...); !slices.Equal(got, want) {
+			tr.Errorf("got %d", got)
+		}
+	})
+}

@@ -1,0 +1,119 @@
+package deadletter
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/sluicelog/sluice/engine/disk/seglog"
+)
+
+// What was removed lies in a file of its own. A new one is written beside it and takes its name once it is synced: so there is
+// always a whole one, whatever the process before this one had under way.
+const (
+	removedName = "removed"
+	newName     = "removed.new"
+
+	removedVersion = 1
+)
+
+// lsnLimit is more than an LSN can be, as in the log.
+const lsnLimit = 1 << 62
+
+// encodeRemoved gives the file's content: a line with the checksum of what follows it.
+func encodeRemoved(removed runs) []byte {
+	body := binary.AppendUvarint(nil, removedVersion)
+	body = binary.AppendUvarint(body, uint64(len(removed)))
+	at := seglog.LSN(0)
+	for _, x := range removed {
+		body = binary.AppendUvarint(body, uint64(x.from-at))
+		body = binary.AppendUvarint(body, uint64(x.to-x.from))
+		at = x.to
+	}
+	return append(firstLine(body), body...)
+}
+
+func firstLine(body []byte) []byte {
+	return fmt.Appendf(nil, "sluice removed letters %08x\n", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+var errNotRemoved = errors.New("it does not say what was removed")
+
+func decodeRemoved(b []byte) (runs, error) {
+	_, body, _ := bytes.Cut(b, []byte("\n"))
+	if !bytes.HasPrefix(b, firstLine(body)) {
+		return nil, errNotRemoved
+	}
+	r := values{rest: body}
+	if v := r.uvarint(); v != removedVersion && !r.bad {
+		return nil, fmt.Errorf("it is of version %d, this is for %d", v, removedVersion)
+	}
+	n := r.uvarint()
+	if n > uint64(len(body)) {
+		return nil, errNotRemoved
+	}
+	removed, at := make(runs, 0, n), uint64(0)
+	for range n {
+		gap, length := r.uvarint(), r.uvarint()
+		if gap == 0 || length == 0 || gap >= lsnLimit || length >= lsnLimit || at+gap+length >= lsnLimit {
+			return nil, errNotRemoved
+		}
+		removed = append(removed, run{seglog.LSN(at + gap), seglog.LSN(at + gap + length)})
+		at += gap + length
+	}
+	if r.bad || len(r.rest) > 0 {
+		return nil, errNotRemoved
+	}
+	return removed, nil
+}
+
+// readRemoved reads what was removed. Where that is damaged it is not known.
+func readRemoved(files seglog.FS, dir string) (removed runs, known bool, err error) {
+	name := filepath.Join(dir, removedName)
+	f, err := files.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, true, nil
+	} else if err != nil {
+		return nil, false, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, false, errors.Join(err, f.Close())
+	}
+	content, err := io.ReadAll(io.NewSectionReader(f, 0, size))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, false, fmt.Errorf("read %s: %w", name, err)
+	}
+	switch removed, err = decodeRemoved(content); {
+	case errors.Is(err, errNotRemoved):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("%s: %w", name, err)
+	}
+	return removed, true, nil
+}
+
+// writeRemoved makes it safe that these are removed.
+func writeRemoved(files seglog.FS, dir string, removed runs) error {
+	name := filepath.Join(dir, newName)
+	f, err := files.Create(name)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", name, err)
+	}
+	_, err = f.WriteAt(encodeRemoved(removed), 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := files.Rename(name, filepath.Join(dir, removedName)); err != nil {
+		return err
+	}
+	return files.SyncDir(dir)
+}

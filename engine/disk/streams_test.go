@@ -1,0 +1,108 @@
+package disk
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+)
+
+// put appends a chunk of one record of a stream, with a time of arrival, and waits until it is safe.
+func (r *restarting) put(stream, tag string, sequence uint64, arrived time.Time, outputs ...int) {
+	r.t.Helper()
+	var set engine.OutputSet
+	for _, o := range outputs {
+		set = set.With(o)
+	}
+	c := r.mint.Chunk(&engine.Stream{Tenant: "default", ID: stream, Tag: tag}, sequence, set, fmt.Sprint("record ", sequence))
+	c.Arrived = arrived
+	safe := make(chan struct{})
+	if _, err := r.Append([]*engine.Chunk{c}, func() { close(safe) }); err != nil {
+		r.t.Fatal(err)
+	}
+	<-safe
+}
+
+// A stream goes on where it was after a restart, also where nothing of it is in the log any more; one that was not seen for too long
+// does not, nor those seen longest ago where there are too many.
+func TestStreamsAreKnownAgain(t *testing.T) {
+	now := time.Now()
+	r := newRestarting(t, "a")
+	r.put("old", "t", 5, now.Add(-25*time.Hour), 0)
+	for i := range uint64(4) {
+		r.put(fmt.Sprint("s", i), "t", 10*(i+1), now.Add(time.Duration(i)*time.Second), 0)
+	}
+	_, at := r.read("a")
+	for first, p := range at {
+		if first != 40 {
+			r.done("a", p, 0, 1)
+		}
+	}
+	known := func() (all []string) {
+		for _, s := range r.Resumable() {
+			all = append(all, fmt.Sprintf("%s %s %d %d", s.StreamID, s.Tag, s.Epoch, s.Acked))
+		}
+		return all
+	}
+	r.restart()
+	want := []string{"s3 t 1 40", "s2 t 1 30", "s1 t 1 20", "s0 t 1 10"}
+	if got := known(); !slices.Equal(got, want) {
+		t.Errorf("known: %q, want %q", got, want)
+	}
+	if stream, tenant := r.Stored("default", "s3"); stream == 0 || stream != tenant {
+		t.Errorf("s3 has %d bytes of %d", stream, tenant)
+	}
+	r.options.Streams = 2
+	r.restart()
+	r.restart()
+	if got := known(); !slices.Equal(got, want[:2]) {
+		t.Errorf("known: %q, want %q", got, want[:2])
+	}
+	_, at = r.read("a")
+	r.done("a", at[40], 0, 1)
+	if stream, tenant := r.Stored("default", "s3"); stream != 0 || tenant != 0 {
+		t.Errorf("s3 has %d bytes of %d", stream, tenant)
+	}
+	r.close()
+}
+
+// An output that is new may begin with the oldest record that is there for it by its tag; what comes afterwards is for it as it says.
+func TestStartOldest(t *testing.T) {
+	for name, memory := range map[string]int64{"from memory": 0, "from the disk": 1} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			r := newRestarting(t, "a")
+			r.options.Memory = memory
+			r.restart()
+			for n := uint64(1); n <= 10; n++ {
+				r.put("s", []string{"app", "web"}[n%2], n, now, 0)
+			}
+			r.outputs, r.start = []string{"a", "b"}, map[string]func(string) bool{"b": func(tag string) bool { return tag == "web" }}
+			for range 3 { // also where it was said before
+				r.restart()
+				r.wantBacklog("b", 5, 5)
+				r.wantRead("b", 1, 3, 5, 7, 9)
+			}
+			r.put("s", "app", 11, now, 0)
+			r.put("s", "app", 12, now, 0, 1)
+			r.wantBacklog("b", 6, 6)
+			at := r.wantRead("b", 12)
+			r.done("b", at[12], 0, 1)
+			r.restart()
+			at = r.wantRead("b", 1, 3, 5, 7, 9)
+			for _, p := range at {
+				r.done("b", p, 0, 1)
+			}
+			r.wantBacklog("b", 0, 0)
+			r.restart()
+			r.wantRead("b")
+			r.wantRead("a", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+			if lost := lostBy(r.Buffer); lost != 0 {
+				t.Errorf("%d records are lost", lost)
+			}
+			r.close()
+		})
+	}
+}
