@@ -98,6 +98,17 @@ func Permanent(reason string, err error) error {
 // TooLarge says that the batch is too large for the destination.
 func TooLarge(err error) error { return &WriteError{Kind: KindTooLarge, Reason: "too_large", Err: err} }
 
+// OfRequest says by what the destination calls the request that failed, where it said so, for dead letters. err is of one of the
+// kinds above.
+func OfRequest(id string, err error) error {
+	if we, ok := errors.AsType[*WriteError](err); ok && id != "" {
+		named := *we
+		named.RequestID = id
+		return &named
+	}
+	return err
+}
+
 // AsWriteError returns the kind of any error that Write may answer, a Partial's cause included.
 func AsWriteError(err error) *WriteError {
 	if we, ok := errors.AsType[*WriteError](err); ok {

@@ -124,11 +124,18 @@ func (m *Main) buildServers(limits engine.Limits, metrics *admin.Metrics) (err e
 	if err != nil {
 		return err
 	}
-	m.admin, err = admin.New(admin.Options{
+	o := admin.Options{
 		Sources: admin.Sources{Engine: m.engine.Stats, Server: m.server.Stats},
 		Metrics: metrics,
 		Log:     m.Log,
-	})
+	}
+	if m.letters != nil {
+		o.Letters = m.letters
+		o.Replay = func(ctx context.Context, f engine.LetterFilter, told func(int64)) (int64, error) {
+			return m.engine.Replay(ctx, m.letters, f, told)
+		}
+	}
+	m.admin, err = admin.New(o)
 	return err
 }
 
@@ -149,6 +156,7 @@ func (m *Main) Failed() <-chan error { return m.failed }
 // of which stream was not delivered to which output. Once now is done nothing is waited for any more.
 func (m *Main) Close(ctx, now context.Context) ([]engine.Undelivered, error) {
 	m.admin.SetReady(false)
+	m.admin.Drain()
 	m.server.Drain()
 	// What is not done in time is what engine.Close tells.
 	if err := m.drain(ctx); err != nil {

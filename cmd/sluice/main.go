@@ -31,6 +31,8 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
 	Send    sendCmd    `cmd:"" help:"Stream lines to a gateway, one record each."`
 	Check   checkCmd   `cmd:"" help:"Say everything that is wrong with a config file."`
+	Letters lettersCmd `cmd:"" name:"dead-letters" help:"List, show, replay and drop dead letters."`
+	Buffer  bufferCmd  `cmd:"" help:"Look at the directory of a disk buffer that no gateway uses."`
 	Version versionCmd `cmd:"" help:"Say the version."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Say the version."`

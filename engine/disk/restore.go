@@ -85,10 +85,7 @@ func (b *Buffer) drift() {
 
 // configure makes a cursor for each output, and for those of the checkpoint that are no longer configured.
 func (b *Buffer) configure(outputs []engine.BufferOutput, last *checkpoint, start seglog.Place) error {
-	var used uint64
-	for _, s := range last.Cursors {
-		used |= 1 << s.ID
-	}
+	used := b.taken(last)
 	saved := func(name string) *savedCursor {
 		i := slices.IndexFunc(last.Cursors, func(s savedCursor) bool { return s.Output == name })
 		if i < 0 {

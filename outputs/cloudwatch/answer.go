@@ -188,16 +188,17 @@ func (o *Output) kind(what string, t target, r *refusal) error {
 	err := o.tell(what, t, r)
 	switch r.class() {
 	case throttled:
-		return engine.RetryAfter(0, err)
+		err = engine.RetryAfter(0, err)
 	case denied, stale, missing:
-		return engine.Denied(err)
+		err = engine.Denied(err)
 	case oversize:
-		return engine.TooLarge(err)
+		err = engine.TooLarge(err)
 	case permanent:
-		return engine.Permanent(r.reason(), err)
+		err = engine.Permanent(r.reason(), err)
 	case transient, conflict, taken:
+		err = engine.Retryable(err)
 	}
-	return engine.Retryable(err)
+	return engine.OfRequest(r.request, err)
 }
 
 const maxQuote = 512 // bytes of AWS's words that are told

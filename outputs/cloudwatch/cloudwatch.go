@@ -100,12 +100,12 @@ func (o *Output) deliver(ctx context.Context, d delivery, l *load) error {
 		if err != nil {
 			return engine.Retryable(err)
 		}
-		rejected, err := send(ctx, d, p)
+		r, err := send(ctx, d, p)
 		o.free(p)
 		if err != nil {
 			return err
 		}
-		l.rejectEvents(events, rejected)
+		l.rejectEvents(events, r)
 		rest = rest[len(events):]
 	}
 	return nil

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
-
 	"github.com/sluicelog/sluice/engine"
 )
 
@@ -36,20 +34,23 @@ func (r reason) message() string {
 
 // A rejection is a record that AWS will never take.
 type rejection struct {
-	record int
-	why    reason
+	record  int
+	why     reason
+	request string // AWS's ID of the request; empty: it was not asked
 }
 
 func (l *load) reject(record int, why reason) {
-	l.rejected = append(l.rejected, rejection{record, why})
+	l.rejected = append(l.rejected, rejection{record: record, why: why})
 }
 
 // rejectEvents notes what AWS said about the events of one request. Its indexes are of those: up to an end the too old and the
 // expired ones, from a start on those that are too new.
-func (l *load) rejectEvents(events []event, info *types.RejectedLogEventsInfo) {
+func (l *load) rejectEvents(events []event, r receipt) {
+	info := r.rejected
 	if info == nil {
 		return
 	}
+	reject := func(record int, why reason) { l.rejected = append(l.rejected, rejection{record, why, r.request}) }
 	n := len(events)
 	old := bound(info.TooOldLogEventEndIndex, 0, n)
 	gone := bound(info.ExpiredLogEventEndIndex, 0, n)
@@ -57,11 +58,11 @@ func (l *load) rejectEvents(events []event, info *types.RejectedLogEventsInfo) {
 	for i := range events {
 		switch {
 		case i < old:
-			l.reject(events[i].record, tooOld)
+			reject(events[i].record, tooOld)
 		case i < gone:
-			l.reject(events[i].record, expired)
+			reject(events[i].record, expired)
 		case i >= ahead:
-			l.reject(events[i].record, tooNew)
+			reject(events[i].record, tooNew)
 		}
 	}
 }
@@ -122,12 +123,13 @@ func (l *load) ranges() []engine.Rejected {
 		code := r.why.code()
 		if n := len(all); n > 0 && all[n-1].To > r.record {
 			continue
-		} else if n > 0 && all[n-1].To == r.record && all[n-1].Reason == code {
+		} else if n > 0 && all[n-1].To == r.record && all[n-1].Reason == code && all[n-1].RequestID == r.request {
 			all[n-1].To++
 			continue
 		}
 		all = append(all, engine.Rejected{
 			Range: engine.Range{From: r.record, To: r.record + 1}, Reason: code, Message: r.why.message(),
+			RequestID: r.request,
 		})
 	}
 	return all

@@ -22,30 +22,36 @@ const (
 	maxRenewals  = 1
 )
 
+// A receipt is what AWS said to a payload that it took.
+type receipt struct {
+	rejected *types.RejectedLogEventsInfo // nil: it took all of it
+	request  string                       // AWS's ID of the request
+}
+
 // send puts a payload. What is missing is created, and what was refused for its credentials is tried once
 // more with fresh ones, at once: neither is the batch's fault.
-func (o *Output) send(ctx context.Context, d delivery, p *payload) (*types.RejectedLogEventsInfo, error) {
+func (o *Output) send(ctx context.Context, d delivery, p *payload) (receipt, error) {
 	for creations, renewals := 0, 0; ; {
 		used := o.login.current.Load()
-		info, err := o.put(ctx, d, p)
+		r, err := o.put(ctx, d, p)
 		if err == nil {
-			return info, nil
+			return r, nil
 		}
 		no := newRefusal(err)
 		switch no.class() {
 		case taken:
-			return nil, nil
+			return receipt{}, nil
 		case missing:
 			if o.set.Create == CreateNone {
-				return nil, o.kind("put to", d.target, no)
+				return receipt{}, o.kind("put to", d.target, no)
 			} else if creations == maxCreations {
-				return nil, engine.Retryable(o.tell("put to", d.target, no))
+				return receipt{}, engine.Retryable(o.tell("put to", d.target, no))
 			}
 			if err := o.create(ctx, d.region, d.target, creations); err != nil {
-				return nil, err
+				return receipt{}, err
 			}
 			if creations++; creations == maxCreations && pause(ctx, creations) != nil { // the last put is worth a wait
-				return nil, engine.Retryable(o.tell("put to", d.target, no))
+				return receipt{}, engine.Retryable(o.tell("put to", d.target, no))
 			}
 			continue
 		case stale:
@@ -61,26 +67,26 @@ func (o *Output) send(ctx context.Context, d delivery, p *payload) (*types.Rejec
 			d.region.bucket.slow(time.Now())
 		default:
 		}
-		return nil, o.kind("put to", d.target, no)
+		return receipt{}, o.kind("put to", d.target, no)
 	}
 }
 
 // sendOn is send for a part of a record whose other parts are there. Were the engine to try the record again these would be
 // there twice, so what may pass is waited for here, as long as ctx allows.
-func (o *Output) sendOn(ctx context.Context, d delivery, p *payload) (*types.RejectedLogEventsInfo, error) {
+func (o *Output) sendOn(ctx context.Context, d delivery, p *payload) (receipt, error) {
 	for tries := 1; ; tries++ {
-		info, err := o.send(ctx, d, p)
+		r, err := o.send(ctx, d, p)
 		if err == nil {
-			return info, nil
+			return r, nil
 		}
 		if k := engine.AsWriteError(err).Kind; k != engine.KindRetryable && k != engine.KindThrottled || pause(ctx, tries) != nil {
-			return nil, err
+			return receipt{}, err
 		}
 	}
 }
 
 // put calls PutLogEvents once. It is a success only where AWS says so: 200, with an ID of the request.
-func (o *Output) put(ctx context.Context, d delivery, p *payload) (*types.RejectedLogEventsInfo, error) {
+func (o *Output) put(ctx context.Context, d delivery, p *payload) (receipt, error) {
 	ctx = context.WithValue(ctx, attemptKey{}, &attempt{d.batch, d.region.bucket, o.set.Timeout})
 	in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: &d.target.group, LogStreamName: &d.target.stream, LogEvents: p.events}
 	if in.LogEvents == nil {
@@ -89,12 +95,13 @@ func (o *Output) put(ctx context.Context, d delivery, p *payload) (*types.Reject
 	}
 	out, err := d.region.client.PutLogEvents(ctx, in)
 	if err != nil {
-		return nil, err
+		return receipt{}, err
 	}
 	if err := confirmed(out.ResultMetadata); err != nil {
-		return nil, err
+		return receipt{}, err
 	}
-	return out.RejectedLogEventsInfo, nil
+	id, _ := awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)
+	return receipt{out.RejectedLogEventsInfo, id}, nil
 }
 
 // confirmed reports whether it was AWS that answered: somebody on the way may say 200, too.

@@ -50,6 +50,18 @@ func retryAfter(s string, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), maxAfter)
 }
 
+// maxRequestID is how long a request's ID may be: longer than any UUID or trace ID.
+const maxRequestID = 128
+
+// requestID is what the destination calls the request by, in the header that most do that with; empty: it does not say.
+func requestID(h http.Header) string {
+	id := h.Get("X-Request-Id")
+	if len(id) > maxRequestID || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return id
+}
+
 func status(code int) string {
 	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
 }

@@ -107,7 +107,8 @@ func (o *Output) post(ctx context.Context, p *payload) error {
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxRead)) // what came of it is all that there is to tell
 	drain(resp.Body)
 	err = fmt.Errorf("post to %s: %s%s", o.name, status(resp.StatusCode), o.quote(said))
-	return kind(resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"), time.Now()), err)
+	err = kind(resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"), time.Now()), err)
+	return engine.OfRequest(requestID(resp.Header), err)
 }
 
 const (

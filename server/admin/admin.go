@@ -1,4 +1,5 @@
-// Package admin is the gateway's HTTP side for operators: /metrics, /livez, /readyz and /debug/pprof.
+// Package admin is the gateway's side for operators: /metrics, /livez, /readyz and /debug/pprof over HTTP, and AdminService over
+// gRPC, on one port.
 package admin
 
 import (
@@ -15,22 +16,31 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
+
+	"github.com/sluicelog/sluice/engine"
 )
 
 // Options say what a Server shows. A zero field means its default, given beside it.
 type Options struct {
 	Sources    Sources
 	Metrics    *Metrics
-	StallAfter time.Duration // how long until what does not move is told: 2 min
-	Log        *slog.Logger  // slog.DiscardHandler
+	Letters    engine.LetterStore // what AdminService lists and drops; nil: there is none, and it says so
+	Replay     Replay             // how it replays; goes with Letters
+	StallAfter time.Duration      // how long until what does not move is told: 2 min
+	Log        *slog.Logger       // slog.DiscardHandler
 }
 
 // A Server answers operators. Its methods may be called concurrently.
 type Server struct {
 	http       http.Server
+	grpc       *grpc.Server
 	sources    Sources
 	stallAfter time.Duration
 	ready      atomic.Bool
+
+	life  context.Context // of the calls of AdminService
+	drain context.CancelFunc
 }
 
 // Deadlines of a request. An answer may take as long as the longest profile that is sensible.
@@ -50,6 +60,8 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{sources: o.Sources, stallAfter: cmp.Or(o.StallAfter, 2*time.Minute)}
+	s.life, s.drain = context.WithCancel(context.Background())
+	s.grpc = s.newGRPC(&letters{store: o.Letters, replay: o.Replay, log: o.Log})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics.registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
@@ -62,8 +74,13 @@ func New(o Options) (*Server, error) {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC's
 	s.http = http.Server{
-		Handler:           mux,
+		Handler:           s.serveGRPC(mux),
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: writeTimeout, SendPingTimeout: idleTimeout},
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -85,12 +102,19 @@ func (s *Server) Serve(lis net.Listener) error {
 	return nil
 }
 
-// Stop waits until all requests have ended by themselves; when ctx ends first, it cuts them off and answers ctx's error.
+// Drain ends the calls of AdminService, now and from now on, with UNAVAILABLE: a replay stops where it is.
+func (s *Server) Drain() { s.drain() }
+
+// Stop drains, takes no more connections, and waits until all requests have ended by themselves; when ctx ends first, it cuts them
+// off and answers ctx's error. No call of AdminService is left when it returns.
 func (s *Server) Stop(ctx context.Context) error {
-	if err := s.http.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("stop admin: %w", err), s.http.Close())
+	s.Drain()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("stop admin: %w", err), s.http.Close())
 	}
-	return nil
+	s.grpc.Stop()
+	return err
 }
 
 // A report is the body of a probe's answer.

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
+)
+
+// replayOffline puts the chosen letters of a store into the disk buffer that lies in dir, for the gateway to deliver once it is
+// started, and gives how many they were, also with an error. told is called with how many they are so far.
+func replayOffline(
+	ctx context.Context, dir string, store engine.LetterStore, f engine.LetterFilter, told func(n int64), log *slog.Logger,
+) (n int64, err error) {
+	buffer, names, err := openBuffer(dir, log)
+	if errors.Is(err, seglog.ErrLocked) {
+		return 0, fmt.Errorf("--dir %s: a gateway is using it; leave out --dir, and it is asked", dir)
+	} else if err != nil {
+		return 0, fmt.Errorf("--dir: %w", err)
+	}
+	defer func() { err = errors.Join(err, buffer.Close()) }()
+	appendTo := func(_ context.Context, output string, c *engine.Chunk, safe func()) error {
+		i := slices.Index(names, output)
+		if i < 0 {
+			return engine.ErrNoOutput
+		}
+		c.Outputs = c.Outputs.With(i)
+		_, err := buffer.Append([]*engine.Chunk{c}, safe)
+		return err
+	}
+	return engine.Replay(ctx, store, f, appendTo, told)
+}
+
+// openBuffer opens a buffer that no gateway has, for the outputs that it knows.
+func openBuffer(dir string, log *slog.Logger) (*disk.Buffer, []string, error) {
+	found, err := disk.Inspect(nil, dir, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	options := disk.Options{Dir: dir, Log: log}
+	if n := len(found.Segments); n > 0 {
+		options.SegmentSize = found.Segments[n-1].Size // what the config says is not known here
+	}
+	names := make([]string, len(found.Outputs))
+	outputs := make([]engine.BufferOutput, len(found.Outputs))
+	for i, o := range found.Outputs {
+		names[i], outputs[i].Name = o.Name, o.Name
+	}
+	buffer, err := disk.Open(options, outputs)
+	return buffer, names, err
+}
