@@ -28,6 +28,7 @@ func (e *Engine) Stats() Stats {
 		Rejected: map[FaultCode]int64{}, Refused: map[Code]int64{},
 		Pauses: map[Reason]int64{}, PausedFor: map[Reason]time.Duration{},
 		Draining: e.draining.Load(),
+		Buffer:   e.bufferStats(),
 	}
 	for code := FaultMalformed; code <= FaultTooDeep; code++ {
 		st.Rejected[code] = c.rejected[code].Load()

@@ -44,3 +44,10 @@ type LetterStore interface {
 	// that is not there is passed over.
 	Remove(ctx context.Context, ids []uint64) error
 }
+
+// LetterStats are how a store fares.
+type LetterStats struct {
+	Letters     int64 // that are in it
+	Bytes, Room int64 // that they take on the disk, and may
+	Failing     error // why it takes no more; nil: it does
+}

@@ -21,7 +21,22 @@ type Stats struct {
 	PausedFor      map[Reason]time.Duration // summed over streams, running pauses included
 	Draining       bool
 
+	Buffer  BufferStats
 	Outputs []OutputStats
+}
+
+// BufferStats are a durable buffer's part of Stats.
+type BufferStats struct {
+	Durable      bool
+	Stored, Room int64     // bytes in use of its room, and how many there are; a room of 0 is not bounded
+	Failing      []Failure // what it cannot do now
+}
+
+// A Failure is a work that a buffer cannot do at the moment, and tries again.
+type Failure struct {
+	Work  string // such as "commit"
+	Since time.Time
+	Err   string
 }
 
 // OutputStats is one output's part of Stats.

@@ -11,6 +11,21 @@ type Storer interface {
 	Stored(tenant, stream string) (ofStream, ofTenant int64)
 }
 
+// A Failer is a buffer that may not be able to do its work for a while. Its method may be called concurrently.
+type Failer interface{ Failing() []Failure }
+
+// bufferStats asks the buffer how it fares.
+func (e *Engine) bufferStats() BufferStats {
+	st := BufferStats{Durable: e.Durable()}
+	if s, ok := e.buffer.(Storer); ok {
+		st.Stored, st.Room = s.Storage()
+	}
+	if f, ok := e.buffer.(Failer); ok {
+		st.Failing = f.Failing()
+	}
+	return st
+}
+
 // storageFactor is how many times what is free of the room a stream may have there, and a tenant: N that want more settle at equal
 // parts, and leave a part of 1/(1+8N) to those that want less. A single one gets eight ninths.
 const storageFactor = 8

@@ -130,7 +130,7 @@ func (m *Main) buildServers(limits engine.Limits, metrics *admin.Metrics) (err e
 		Log:     m.Log,
 	}
 	if m.letters != nil {
-		o.Letters = m.letters
+		o.Letters, o.Sources.Letters = m.letters, m.letters.Stats
 		o.Replay = func(ctx context.Context, f engine.LetterFilter, told func(int64)) (int64, error) {
 			return m.engine.Replay(ctx, m.letters, f, told)
 		}

@@ -60,12 +60,14 @@ func diskOptions(c config.Disk, limits engine.Limits, log *slog.Logger) disk.Opt
 }
 
 // openLetters opens the store of dead letters, where there is one. It lies in the buffer's directory.
-func openLetters(c config.Buffer, log *slog.Logger) (*deadletter.Store, error) {
-	if c.Disk == nil {
-		return nil, nil
+func openLetters(c *config.Config, log *slog.Logger) (*deadletter.Store, error) {
+	d := c.Buffer.Disk
+	if d == nil {
+		return nil, nil //nolint:nilnil // there is none
 	}
 	return deadletter.Open(deadletter.Options{
-		Dir: filepath.Join(c.Disk.Path, config.StoreName), Room: int64(c.Disk.DeadLetters.Storage), Log: log,
+		Dir: filepath.Join(d.Path, config.StoreName), Room: int64(d.DeadLetters.Storage),
+		SegmentSize: c.LettersSegment(), Log: log,
 	})
 }
 
@@ -104,7 +106,7 @@ func (m *Main) newOutputs(ctx context.Context, limits engine.Limits) (options []
 			DropOldest:   c.Buffer.WhenFull == "drop_oldest",
 		})
 	}
-	if m.letters, err = openLetters(m.Config.Buffer, m.Log); err != nil {
+	if m.letters, err = openLetters(m.Config, m.Log); err != nil {
 		return options, fmt.Errorf("dead letters: %w", err)
 	} else if m.letters != nil {
 		options = append(options, m.lettersOutput(readBack))

@@ -8,9 +8,12 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/disk/seglog"
@@ -20,6 +23,7 @@ var (
 	_ engine.Buffer  = (*Buffer)(nil)
 	_ engine.Storer  = (*Buffer)(nil)
 	_ engine.Resumer = (*Buffer)(nil)
+	_ engine.Failer  = (*Buffer)(nil)
 	_ engine.Cursor  = (*cursor)(nil)
 )
 
@@ -44,11 +48,11 @@ type Buffer struct {
 	mu       sync.Mutex // guards what follows, the cursors' fields that say so, and all that is live or given
 	closed   bool
 	recent   recent
-	end      seglog.Place        // behind all that is committed
-	holdings map[uint64]*holding // by segment
-	dirty    bool                // since the last checkpoint
-	number   uint64              // of the last checkpoint
-	failing  map[work]error      // what does not go now
+	end      seglog.Place            // behind all that is committed
+	holdings map[uint64]*holding     // by segment
+	dirty    bool                    // since the last checkpoint
+	number   uint64                  // of the last checkpoint
+	failing  map[work]engine.Failure // what does not go now
 }
 
 // A work is what the buffer has the disk do. Each fails, and goes again, by itself.
@@ -315,14 +319,25 @@ func (b *Buffer) report(w work, err error) {
 
 // note is report with the lock held.
 func (b *Buffer) note(w work, err error) {
-	before := b.failing[w]
+	before, failed := b.failing[w]
 	switch {
-	case err != nil && before == nil:
+	case err == nil && failed:
+		b.Log.Info("the disk buffer works again", "work", w, "after", time.Since(before.Since).Round(time.Millisecond).String())
+		delete(b.failing, w)
+	case err != nil && !failed:
 		b.Log.Error("the disk buffer fails", "work", w, "err", err)
-	case err == nil && before != nil:
-		b.Log.Info("the disk buffer works again", "work", w)
+		b.failing[w] = engine.Failure{Work: string(w), Since: time.Now(), Err: err.Error()}
+	case err != nil:
+		before.Err = err.Error()
+		b.failing[w] = before
 	}
-	b.failing[w] = err
+}
+
+// Failing implements [engine.Failer].
+func (b *Buffer) Failing() []engine.Failure {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.SortedFunc(maps.Values(b.failing), func(x, y engine.Failure) int { return strings.Compare(x.Work, y.Work) })
 }
 
 func releaseAll(cs []*engine.Chunk) {

@@ -22,8 +22,9 @@ type checkpoint struct {
 	Number  uint64        `json:"number"`
 	Written time.Time     `json:"written"`
 	Cursors []savedCursor `json:"cursors"`
-	End     seglog.Place  `json:"end"`     // where the log ended then
-	Streams []savedStream `json:"streams"` // of what is in front of that
+	Needed  []uint64      `json:"needed,omitempty"` // the segments that some cursor needs
+	End     seglog.Place  `json:"end"`              // where the log ended then
+	Streams []savedStream `json:"streams"`          // of what is in front of that
 }
 
 // A savedCursor is a cursor: all in front of Read is done, but for what is in Given.
@@ -206,7 +207,9 @@ func (b *Buffer) snapshot() (*checkpoint, []uint64) {
 	}
 	var free []uint64
 	for _, s := range segments {
-		if h := b.holdings[s.Number]; s.Sealed && (h == nil || h.empty()) {
+		if h := b.holdings[s.Number]; h != nil && !h.empty() {
+			c.Needed = append(c.Needed, s.Number)
+		} else if s.Sealed {
 			free = append(free, s.Number)
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sluicelog/sluice/engine"
@@ -150,4 +152,58 @@ func lostBy(b *Buffer) (lost int64) {
 		lost += c.Lost()
 	}
 	return lost
+}
+
+// A segment that is gone is told of where somebody needed it; one that nobody needs any more is nobody's business, whatever is older.
+func TestSegmentIsGone(t *testing.T) {
+	for name, steal := range map[string]bool{"needed": true, "not needed": false} {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			r := newRestarting(t, "a", "b")
+			r.append(50, 0) // stays at the front of the log
+			for range 100 {
+				r.append(50, 1)
+			}
+			r.append(50, 0)
+			if steal {
+				r.close()
+				names, err := filepath.Glob(filepath.Join(r.options.Dir, "*.seg"))
+				if err != nil || len(names) < 3 {
+					t.Fatalf("segments %s, %v", names, err)
+				}
+				if err := os.Remove(names[1]); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				_, at := r.read("b")
+				for _, p := range at {
+					r.done("b", p, 0, 50)
+				}
+				r.close()
+			}
+			r.options.Log = slog.New(slog.NewTextHandler(&log, nil))
+			r.open()
+			if told := strings.Contains(log.String(), "a segment that outputs still needed is gone"); told != steal {
+				t.Errorf("told of it: %t\n%s", told, &log)
+			}
+			if !steal && strings.Contains(log.String(), "level=ERROR") {
+				t.Errorf("damage where there is none:\n%s", &log)
+			}
+			r.wantRead("a", 1, 5051)
+			r.close()
+		})
+	}
+}
+
+// What an output that is not configured any more still needs is told at the start.
+func TestAbsentOutputIsTold(t *testing.T) {
+	var log strings.Builder
+	r := newRestarting(t, "a", "b")
+	r.append(50, 0, 1)
+	r.outputs, r.options.Log = []string{"a"}, slog.New(slog.NewTextHandler(&log, nil))
+	r.restart()
+	if !strings.Contains(log.String(), "sluice buffer forget") || !strings.Contains(log.String(), "output=b records=50") {
+		t.Errorf("log:\n%s", &log)
+	}
+	r.close()
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
@@ -55,11 +56,11 @@ func newLook(inspect func(seglog.FS, string) (*seglog.Inspection, error), files 
 	}
 	b := &Buffer{
 		Options: Options{Dir: dir, FS: found.Log.FS}.withDefaults(), log: found.Log, roster: newRoster(0),
-		holdings: map[uint64]*holding{}, failing: map[work]error{},
+		holdings: map[uint64]*holding{}, failing: map[work]engine.Failure{},
 	}
 	l := &look{Buffer: b, found: found}
 	if l.last, err = b.readCheckpoint(); err == nil && l.last != nil {
-		err = b.restore(nil)
+		_, err = b.restore(nil)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("disk buffer: %w", err), found.Close())

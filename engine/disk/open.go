@@ -58,7 +58,7 @@ func (o Options) withDefaults() Options {
 // begins with what comes from now on.
 func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 	b := &Buffer{
-		Options: o.withDefaults(), holdings: map[uint64]*holding{}, failing: map[work]error{},
+		Options: o.withDefaults(), holdings: map[uint64]*holding{}, failing: map[work]engine.Failure{},
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	log, recovery, err := seglog.Open(seglog.Options{
@@ -75,9 +75,10 @@ func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 	for _, d := range recovery.Damage {
 		b.damaged(d)
 	}
-	err = b.restore(outputs)
+	last, err := b.restore(outputs)
 	if err == nil {
-		b.missing(recovery.Missing)
+		b.gone(last, recovery.Missing)
+		b.absent()
 		b.stored.Store(log.Stored())
 		b.dirty = true // what was read may be in the system's memory alone
 		err = b.save()
@@ -89,15 +90,29 @@ func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 	return b, nil
 }
 
-// missing tells of gaps in the log that an output has yet to come to. Segments that nobody needs are freed in any order, so most
-// gaps are none of anybody's business.
-func (b *Buffer) missing(gaps []seglog.Damage) {
-	for _, d := range gaps {
-		for _, c := range b.cursors[:b.known.Len()] {
-			if c.read.LSN < d.To {
-				b.damaged(d)
-				break
-			}
+// gone tells of segments that are not there any more, though somebody needs them: those that the last checkpoint names, and gaps
+// behind it. Other segments were freed, in any order.
+func (b *Buffer) gone(last *checkpoint, gaps []seglog.Damage) {
+	there := map[uint64]bool{}
+	for _, s := range b.log.Segments() {
+		there[s.Number] = true
+	}
+	for _, number := range last.Needed {
+		if !there[number] {
+			b.Log.Error("a segment that outputs still needed is gone", "segment", number)
 		}
+	}
+	for _, d := range gaps {
+		if last.Number > 0 && d.From >= last.End.LSN {
+			b.damaged(d)
+		}
+	}
+}
+
+// absent tells of outputs that are not configured any more and still need records: they keep their segments.
+func (b *Buffer) absent() {
+	for _, c := range b.cursors[b.known.Len():] {
+		b.Log.Warn("an output that is not configured still needs records; sluice buffer forget drops them", "output", c.Name,
+			"records", c.backlog.Records, "bytes", c.backlog.Bytes, "dir", b.Dir)
 	}
 }

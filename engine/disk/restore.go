@@ -9,11 +9,11 @@ import (
 	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
-// restore makes the cursors, from the last checkpoint where they are in it.
-func (b *Buffer) restore(outputs []engine.BufferOutput) error {
+// restore makes the cursors, from the last checkpoint where they are in it, which it gives.
+func (b *Buffer) restore(outputs []engine.BufferOutput) (*checkpoint, error) {
 	last, err := b.readCheckpoint()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	start := b.log.End()
 	if last == nil {
@@ -26,7 +26,7 @@ func (b *Buffer) restore(outputs []engine.BufferOutput) error {
 	b.number = last.Number
 	b.recent = recent{first: b.log.End().LSN, budget: b.Memory}
 	if err := b.configure(outputs, last, start); err != nil {
-		return err
+		return nil, err
 	}
 	b.roster = newRoster(len(b.cursors))
 	b.roster.restore(last.Streams, b.cursors)
@@ -38,10 +38,10 @@ func (b *Buffer) restore(outputs []engine.BufferOutput) error {
 	}
 	for _, c := range b.cursors {
 		if err := c.count(segments); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return b.catchUp(last.End)
+	return last, b.catchUp(last.End)
 }
 
 // catchUp notes what of which streams was committed since the last checkpoint.

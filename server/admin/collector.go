@@ -14,6 +14,8 @@ import (
 type Sources struct {
 	Engine func() engine.Stats
 	Server func() server.Stats // nil: there is none
+	// Letters are of the store of dead letters; nil: there is none.
+	Letters func() engine.LetterStats
 }
 
 // A collector reads the sources once a scrape.
@@ -31,6 +33,9 @@ type collector struct {
 	backlogRecords, backlogBytes, oldest      *prometheus.Desc
 	shareUsed, shareLimit                     *prometheus.Desc
 	lastSuccess, lastAttempt, parked, overdue *prometheus.Desc
+	stored, room, bufferFailing               *prometheus.Desc
+	letters, letterBytes, letterRoom          *prometheus.Desc
+	lettersFailing                            *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
@@ -77,6 +82,15 @@ func newCollector(s Sources) *collector {
 		lastAttempt:    desc("output_last_attempt_timestamp_seconds", "When a write last began; 0: never yet.", "output"),
 		parked:         desc("output_parked_keys", "Keys that the destination does not let in.", "output"),
 		overdue:        desc("output_overdue_writes", "Writes that have not returned by their deadline.", "output"),
+
+		stored:        desc("buffer_stored_bytes", "What a durable buffer has on the disk, files of which a part is still needed included."),
+		room:          desc("buffer_room_bytes", "Where producers are paused for it; 0: not bounded."),
+		bufferFailing: desc("buffer_failing", "1 while the buffer's disk does not do a work: commit, checkpoint or read.", "work"),
+
+		letters:        desc("dead_letters", "Dead letters in the store."),
+		letterBytes:    desc("dead_letters_bytes", "What they take on the disk."),
+		letterRoom:     desc("dead_letters_room_bytes", "What they may take."),
+		lettersFailing: desc("dead_letters_failing", "1 while the store takes no letters: its disk fails, or it is full."),
 	}
 }
 
@@ -92,6 +106,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for i := range st.Outputs {
 		c.collectOutput(x, now, &st.Outputs[i])
 	}
+	c.collectStorage(x, &st.Buffer)
 	if c.sources.Server == nil {
 		return
 	}
@@ -111,11 +126,7 @@ func (c *collector) collectEngine(x sample, st *engine.Stats) {
 	}
 	x.gauge(c.streams, float64(st.Streams))
 	x.gauge(c.sessions, float64(st.Sessions))
-	draining := 0.0
-	if st.Draining {
-		draining = 1
-	}
-	x.gauge(c.draining, draining)
+	x.gauge(c.draining, bit(st.Draining))
 	// Every reason always has a series: a rate over one that is not there yet would miss its first pause.
 	for r := engine.ReasonStreamLimit; r <= engine.ReasonShutdown; r++ {
 		x.gauge(c.paused, float64(st.Paused[r]), r.String())
@@ -155,6 +166,36 @@ func (c *collector) collectOutput(x sample, now time.Time, o *engine.OutputStats
 	x.gauge(c.lastAttempt, timestamp(o.LastAttempt), o.Name)
 	x.gauge(c.parked, float64(o.ParkedKeys), o.Name)
 	x.gauge(c.overdue, float64(o.Overdue), o.Name)
+}
+
+// collectStorage writes how the disk fares, where there is one.
+func (c *collector) collectStorage(x sample, b *engine.BufferStats) {
+	if b.Durable {
+		x.gauge(c.stored, float64(b.Stored))
+		x.gauge(c.room, float64(b.Room))
+		failing := map[string]float64{"commit": 0, "checkpoint": 0, "read": 0} // a series from the start
+		for _, f := range b.Failing {
+			failing[f.Work] = 1
+		}
+		for work, v := range failing {
+			x.gauge(c.bufferFailing, v, work)
+		}
+	}
+	if c.sources.Letters == nil {
+		return
+	}
+	l := c.sources.Letters()
+	x.gauge(c.letters, float64(l.Letters))
+	x.gauge(c.letterBytes, float64(l.Bytes))
+	x.gauge(c.letterRoom, float64(l.Room))
+	x.gauge(c.lettersFailing, bit(l.Failing != nil))
+}
+
+func bit(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // A sample writes metrics of one scrape.

@@ -11,15 +11,20 @@ import (
 // happens, so a loop that is quiet for six times that hangs.
 const maxRound = 30 * time.Second
 
-// A finding is something about one output that keeps it from going on.
+// A finding is something about one output, or the buffer, that keeps it from going on.
 type finding struct {
-	Output string    `json:"output"`
+	Output string    `json:"output,omitempty"`
+	Buffer string    `json:"buffer,omitempty"` // its work, instead
 	Since  time.Time `json:"since"`
 	What   string    `json:"what"`
 }
 
 func (f finding) String() string {
-	return fmt.Sprintf("output %q since %s: %s", f.Output, f.Since.UTC().Format(time.RFC3339), f.What)
+	whose := fmt.Sprintf("output %q", f.Output)
+	if f.Buffer != "" {
+		whose = "the buffer's " + f.Buffer
+	}
+	return fmt.Sprintf("%s since %s: %s", whose, f.Since.UTC().Format(time.RFC3339), f.What)
 }
 
 // stuck finds what only a restart can mend, which is all that a liveness probe may ask for: a restart loses what is held in
@@ -31,19 +36,24 @@ func stuck(now time.Time, st *engine.Stats, stallAfter time.Duration) []finding 
 	for i := range st.Outputs {
 		o := &st.Outputs[i]
 		if age(now, o.LastRound) > maxRound {
-			found = append(found, finding{o.Name, o.LastRound, "its delivery loop hangs"})
+			found = append(found, finding{Output: o.Name, Since: o.LastRound, What: "its delivery loop hangs"})
 		}
 		if o.Overdue > 0 && age(now, o.OverdueSince) > stallAfter {
-			found = append(found, finding{o.Name, o.OverdueSince, fmt.Sprintf("%d writes ignore their deadline", o.Overdue)})
+			found = append(found, finding{
+				Output: o.Name, Since: o.OverdueSince, What: fmt.Sprintf("%d writes ignore their deadline", o.Overdue),
+			})
 		}
 	}
 	return found
 }
 
-// failing finds outputs that have waited for stallAfter with data and without a success. It is told and alerted on, and fails
+// failing finds what the buffer cannot do now, and outputs that have waited for stallAfter with data and without a success. It is told and alerted on, and fails
 // no probe: the other outputs go on, and the streams of this one are paused, which is what their producers are told.
 func failing(now time.Time, st *engine.Stats, stallAfter time.Duration) []finding {
 	var found []finding
+	for _, f := range st.Buffer.Failing {
+		found = append(found, finding{Buffer: f.Work, Since: f.Since, What: f.Err})
+	}
 	for i := range st.Outputs {
 		o := &st.Outputs[i]
 		since := o.Backlog.Oldest
@@ -57,7 +67,7 @@ func failing(now time.Time, st *engine.Stats, stallAfter time.Duration) []findin
 		if o.LastError != "" {
 			what += ", last error: " + o.LastError
 		}
-		found = append(found, finding{o.Name, since, what})
+		found = append(found, finding{Output: o.Name, Since: since, What: what})
 	}
 	return found
 }

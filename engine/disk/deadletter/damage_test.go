@@ -124,7 +124,7 @@ func TestNoLetter(t *testing.T) {
 func TestReadFails(t *testing.T) {
 	inTrial(t, func(tr *trial) {
 		tr.fill(100)
-		first := tr.Store.segments[0]
+		first := tr.segments[0]
 		payload := func(op crashfs.Op) bool { return op.Size > 64 && strings.Contains(op.Name, "001.seg") }
 		header := func(op crashfs.Op) bool {
 			return op.Size == 64 && strings.Contains(op.Name, "001.seg") && op.Offset > first.end/2
@@ -158,7 +158,7 @@ func TestSegmentIsMissing(t *testing.T) {
 	inTrial(t, func(tr *trial) {
 		tr.fill(100)
 		tr.remove(3)
-		held := tr.Store.log.Segments()
+		held := tr.log.Segments()
 		if err := tr.Close(); err != nil {
 			tr.Fatal(err)
 		}
@@ -192,7 +192,7 @@ func TestLogHasLostItsEnd(t *testing.T) {
 			tr.fill(100)
 			tr.remove(between(90, 100)...)
 			tr.remove(10)
-			held := tr.Store.log.Segments()
+			held := tr.log.Segments()
 			if err := tr.Close(); err != nil {
 				tr.Fatal(err)
 			}

@@ -28,15 +28,18 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("dead letters: %w", err)
 	}
 	s.log = log
+	if err := s.restore(); err != nil {
+		return nil, errors.Join(fmt.Errorf("dead letters: %w", err), log.Close())
+	}
 	for _, d := range recovery.Cut {
 		s.Log.Warn("a commit of dead letters that was under way is cut", "at", d)
 	}
 	for _, d := range recovery.Damage {
-		s.damaged(d)
+		if d.From >= d.To || s.removed.count(d.From, d.To) < int64(d.To-d.From) { // nobody misses what was removed
+			s.damaged(d)
+		}
 	}
-	if err := s.restore(); err != nil {
-		return nil, errors.Join(fmt.Errorf("dead letters: %w", err), log.Close())
-	}
+	s.tidy()
 	return s, nil
 }
 
@@ -63,7 +66,6 @@ func (s *Store) restore() error {
 	}
 	s.removed = removed.union(s.missing(held, removed, known))
 	s.count()
-	s.tidy()
 	return nil
 }
 

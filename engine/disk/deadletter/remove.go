@@ -43,6 +43,10 @@ func (s *Store) Remove(ctx context.Context, ids []uint64) error {
 // the turn. What fails is tried again, by this process or the next one.
 func (s *Store) tidy() {
 	s.mu.Lock()
+	if s.closed { // the directory may be another process's by now
+		s.mu.Unlock()
+		return
+	}
 	s.untidy = false
 	var empty []uint64
 	for i, g := range s.segments {
@@ -52,7 +56,7 @@ func (s *Store) tidy() {
 	}
 	s.mu.Unlock()
 	if len(empty) > 0 {
-		if err := s.log.Free(empty...); err != nil && !isClosed(err) {
+		if err := s.log.Free(empty...); err != nil {
 			s.Log.Warn("free segments of dead letters", "err", err)
 		}
 	}

@@ -97,19 +97,11 @@ type segment struct {
 	live        int64 // letters that are not removed
 }
 
-// Stats are how a store fares.
-type Stats struct {
-	Letters int64 // that are in it
-	Bytes   int64 // that its segments take
-	Room    int64 // for them
-	Failing error // why it takes no letters: the disk fails, or it is full; nil: it does
-}
-
 // Stats is cheap.
-func (s *Store) Stats() Stats {
+func (s *Store) Stats() engine.LetterStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Bytes: s.stored(), Room: s.Room, Failing: s.failing}
+	st := engine.LetterStats{Bytes: s.stored(), Room: s.Room, Failing: s.failing}
 	for _, g := range s.segments {
 		st.Letters += g.live
 	}

@@ -131,6 +131,7 @@ func TestLettersEndWithTheContext(t *testing.T) {
 	inTrial(t, func(tr *trial) {
 		tr.fill(10)
 		ctx, cancel := context.WithCancelCause(tr.Context())
+		defer cancel(nil)
 		why, n := errors.New("enough"), 0
 		for l, err := range tr.Letters(ctx, engine.LetterFilter{}) {
 			if n++; n == 3 {
@@ -197,31 +198,31 @@ func TestIDsAreNotUsedTwice(t *testing.T) {
 func TestSegmentsAreFreed(t *testing.T) {
 	inTrial(t, func(tr *trial) {
 		tr.fill(100)
-		if n := tr.files(".seg"); n < 4 {
+		if n := tr.files(); n < 4 {
 			tr.Fatalf("%d segments: the test shows little", n)
 		}
 		tr.remove(between(1, 100)...)
-		if n := tr.files(".seg"); n != 1 {
+		if n := tr.files(); n != 1 {
 			tr.Errorf("%d segments with nothing in them", n)
 		}
 		tr.fill(100)
-		before := tr.files(".seg")
+		before := tr.files()
 		tr.remove(between(105, 197)...)
-		if n := tr.files(".seg"); n != 2 || n >= before {
+		if n := tr.files(); n != 2 || n >= before {
 			tr.Errorf("%d segments of %d with letters at both ends", n, before)
 		}
 		tr.want(append(between(101, 104), 198, 199, 200)...)
 		tr.remove(between(101, 104)...)
-		if n := tr.files(".seg"); n != 1 {
+		if n := tr.files(); n != 1 {
 			tr.Errorf("%d segments with letters at the end", n)
 		}
 		tr.remove(198, 199, 200)
 		tr.fill(40) // the segment that these were in ends
 		tr.want(between(201, 240)...)
-		before = tr.files(".seg")
+		before = tr.files()
 		tr.reopen()
 		tr.remove(between(201, 239)...)
-		if n := tr.files(".seg"); n != 1 || before < 2 {
+		if n := tr.files(); n != 1 || before < 2 {
 			tr.Errorf("%d segments of %d after a restart", n, before)
 		}
 		tr.want(240)
@@ -286,7 +287,7 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := s.Stats(); s.SegmentSize != 8<<20 || st != (Stats{Room: 64 << 20}) {
+	if st := s.Stats(); s.SegmentSize != 8<<20 || st != (engine.LetterStats{Room: 64 << 20}) {
 		t.Errorf("segments of %d, %+v", s.SegmentSize, st)
 	}
 	if err := s.Close(); err != nil {

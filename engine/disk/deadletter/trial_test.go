@@ -242,10 +242,10 @@ func (tr *trial) idsOf(sequence ...uint64) (ids []uint64) {
 	return ids
 }
 
-// files counts the files of a suffix.
-func (tr *trial) files(suffix string) (n int) {
+// files counts the segments' files.
+func (tr *trial) files() (n int) {
 	for _, name := range tr.fs.Files() {
-		if strings.HasSuffix(name, suffix) {
+		if strings.HasSuffix(name, ".seg") {
 			n++
 		}
 	}

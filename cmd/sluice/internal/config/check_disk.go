@@ -31,10 +31,18 @@ func (k *checker) disk(c *Config) {
 	if c.Limits.Tenant.Storage.Of(int64(d.Storage)) > int64(d.Storage) {
 		k.refuse("limits.tenant.storage", "is more than buffer.disk.storage, %s", d.Storage)
 	}
+	if least := 8 * c.LettersSegment(); int64(d.DeadLetters.Storage) < least {
+		k.refuse("buffer.disk.dead_letters.storage", "is less than %s, 8 files with room for %d records of limits.max_append",
+			Size(least), chunksOfSegment)
+	}
 	if d.Fsync == "never" {
 		k.warn("buffer.disk.fsync", "never: an ack does not survive the machine, though it says that the record is stored")
 	}
 }
+
+// LettersSegment is the size of a file of the store of dead letters, in bytes: it must have room for the largest record with its
+// resource, twice.
+func (c *Config) LettersSegment() int64 { return max(4<<20, chunksOfSegment*int64(c.Limits.MaxAppend)) }
 
 // chunksOfSegment is how many of the largest chunks a file of the buffer must have room for.
 const chunksOfSegment = 4
