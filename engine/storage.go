@@ -11,6 +11,30 @@ type Storer interface {
 	Stored(tenant, stream string) (ofStream, ofTenant int64)
 }
 
+// A Durability says what an ack outlives. Its values are the wire's.
+type Durability int
+
+// From least to most.
+const (
+	DurabilityMemory  Durability = 1 + iota // delivered, or lost with the process
+	DurabilityProcess                       // stored, and not synced: the machine may lose what was acked last
+	DurabilityMachine                       // synced
+)
+
+// A Syncer is a durable buffer that may be told not to sync what it calls safe. Synced reports whether it does.
+type Syncer interface{ Synced() bool }
+
+// Durability is what an ack of this engine outlives.
+func (e *Engine) Durability() Durability {
+	if !e.Durable() {
+		return DurabilityMemory
+	}
+	if s, ok := e.buffer.(Syncer); ok && !s.Synced() {
+		return DurabilityProcess
+	}
+	return DurabilityMachine
+}
+
 // A Failer is a buffer that may not be able to do its work for a while. Its method may be called concurrently.
 type Failer interface{ Failing() []Failure }
 

@@ -27,7 +27,7 @@ const tenant = "default"
 type Server struct {
 	engine    *engine.Engine
 	maxAppend int
-	durable   bool
+	durable   engine.Durability
 	log       *slog.Logger
 	grpc      *grpc.Server
 	health    *health.Server
@@ -50,7 +50,7 @@ type Server struct {
 func New(e *engine.Engine, o Options) (*Server, error) {
 	o.setDefaults()
 	s := &Server{
-		engine: e, maxAppend: e.Limits().MaxAppend, durable: e.Durable(), log: o.Log, health: health.NewServer(),
+		engine: e, maxAppend: e.Limits().MaxAppend, durable: e.Durability(), log: o.Log, health: health.NewServer(),
 		newcomers: newcomers{handshake: o.HandshakeTimeout},
 		draining:  make(chan struct{}), stopping: make(chan struct{}),
 	}

@@ -18,7 +18,8 @@ func (s *Server) statusMessage(st *engine.Status) *sluicev1.StreamStatus {
 		LimitBytes:     uint64(max(st.Limit, 0)),
 		StreamId:       st.StreamID,
 		MaxAppendBytes: uint64(s.maxAppend),
-		Durable:        s.durable,
+		Durable:        s.durable > engine.DurabilityMemory,
+		Durability:     sluicev1.Durability(s.durable),
 	}
 	if st.RetryAfter > 0 {
 		m.RetryAfter = durationpb.New(st.RetryAfter)

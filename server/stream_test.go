@@ -34,7 +34,7 @@ func TestStreamLogs(t *testing.T) {
 		p.send(openRequest(&sluicev1.Open{StreamId: "s1", Tag: "app.test", Epoch: 5, FirstSequence: 1}))
 		st := p.status()
 		if st.GetState() != sluicev1.State_STATE_ACTIVE || st.GetStreamId() != "s1" || st.GetNextSequence() != 1 ||
-			st.GetMaxAppendBytes() != 1<<20 || st.GetDurable() || st.GetLimitBytes() == 0 {
+			st.GetMaxAppendBytes() != 1<<20 || st.GetDurable() || st.GetDurability() != sluicev1.Durability_DURABILITY_MEMORY || st.GetLimitBytes() == 0 {
 			t.Errorf("first status %v", st)
 		}
 		p.append(1, "one", "two")

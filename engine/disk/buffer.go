@@ -24,6 +24,7 @@ var (
 	_ engine.Storer  = (*Buffer)(nil)
 	_ engine.Resumer = (*Buffer)(nil)
 	_ engine.Failer  = (*Buffer)(nil)
+	_ engine.Syncer  = (*Buffer)(nil)
 	_ engine.Cursor  = (*cursor)(nil)
 )
 
@@ -282,6 +283,9 @@ func (b *Buffer) know(g *given, s *engine.Stream) {
 
 // Durable implements [engine.Buffer]: yes.
 func (b *Buffer) Durable() bool { return true }
+
+// Synced implements [engine.Syncer].
+func (b *Buffer) Synced() bool { return b.Sync == seglog.SyncAlways }
 
 // Close implements [engine.Buffer]. It commits what was appended, where the disk takes it at once, and writes a last checkpoint.
 func (b *Buffer) Close() error {

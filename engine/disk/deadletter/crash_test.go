@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	histories = flag.Int("histories", 300, "how many random histories TestCrashes goes through")
+	histories = flag.Int("histories", 200, "how many random histories TestCrashes goes through")
 	history   = flag.Uint64("history", 0, "the only one that it goes through, if not 0")
 )
 

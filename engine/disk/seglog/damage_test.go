@@ -107,7 +107,7 @@ func TestTruncatedFiles(t *testing.T) {
 		s := newSpecimen(t, closed)
 		for number := uint64(1); number <= 3; number++ {
 			name := segment(int(number))
-			sizes := []int64{0, 1, 51, 52, 60, 4095, 4096, 4100, 6143, 6195, 6196, 8191, 8192, 8193, 8255, small - 1}
+			sizes := []int64{0, 1, 48, 52, 60, 4095, 4096, 4100, 6143, 6195, 6196, 8191, 8192, 8193, 8255, small - 1}
 			for _, f := range s.entries {
 				if _, from, to := s.frame(f.id); f.Segment == number {
 					sizes = append(sizes, from, from+7, from+64, to-1, to)

@@ -141,6 +141,62 @@ func (Reason) EnumDescriptor() ([]byte, []int) {
 	return file_sluice_v1_ingest_proto_rawDescGZIP(), []int{1}
 }
 
+// A Durability says what an ack outlives.
+type Durability int32
+
+const (
+	Durability_DURABILITY_UNSPECIFIED Durability = 0
+	// Every output is done with what is acked; until then it is lost with the gateway's process.
+	Durability_DURABILITY_MEMORY Durability = 1
+	// What is acked outlives the process. What was acked shortly before may be lost with the machine.
+	Durability_DURABILITY_PROCESS Durability = 2
+	// What is acked was synced to a disk, and outlives the machine.
+	Durability_DURABILITY_MACHINE Durability = 3
+)
+
+// Enum value maps for Durability.
+var (
+	Durability_name = map[int32]string{
+		0: "DURABILITY_UNSPECIFIED",
+		1: "DURABILITY_MEMORY",
+		2: "DURABILITY_PROCESS",
+		3: "DURABILITY_MACHINE",
+	}
+	Durability_value = map[string]int32{
+		"DURABILITY_UNSPECIFIED": 0,
+		"DURABILITY_MEMORY":      1,
+		"DURABILITY_PROCESS":     2,
+		"DURABILITY_MACHINE":     3,
+	}
+)
+
+func (x Durability) Enum() *Durability {
+	p := new(Durability)
+	*p = x
+	return p
+}
+
+func (x Durability) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Durability) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_v1_ingest_proto_enumTypes[2].Descriptor()
+}
+
+func (Durability) Type() protoreflect.EnumType {
+	return &file_sluice_v1_ingest_proto_enumTypes[2]
+}
+
+func (x Durability) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Durability.Descriptor instead.
+func (Durability) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_v1_ingest_proto_rawDescGZIP(), []int{2}
+}
+
 type RejectionCode int32
 
 const (
@@ -180,11 +236,11 @@ func (x RejectionCode) String() string {
 }
 
 func (RejectionCode) Descriptor() protoreflect.EnumDescriptor {
-	return file_sluice_v1_ingest_proto_enumTypes[2].Descriptor()
+	return file_sluice_v1_ingest_proto_enumTypes[3].Descriptor()
 }
 
 func (RejectionCode) Type() protoreflect.EnumType {
-	return &file_sluice_v1_ingest_proto_enumTypes[2]
+	return &file_sluice_v1_ingest_proto_enumTypes[3]
 }
 
 func (x RejectionCode) Number() protoreflect.EnumNumber {
@@ -193,7 +249,7 @@ func (x RejectionCode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RejectionCode.Descriptor instead.
 func (RejectionCode) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_ingest_proto_rawDescGZIP(), []int{2}
+	return file_sluice_v1_ingest_proto_rawDescGZIP(), []int{3}
 }
 
 type StreamLogsRequest struct {
@@ -622,7 +678,9 @@ type StreamStatus struct {
 	// The largest Append that is taken, in bytes of its encoding.
 	MaxAppendBytes uint64 `protobuf:"varint,10,opt,name=max_append_bytes,json=maxAppendBytes,proto3" json:"max_append_bytes,omitempty"`
 	// Whether an ack outlives the gateway's process.
-	Durable       bool `protobuf:"varint,11,opt,name=durable,proto3" json:"durable,omitempty"`
+	Durable bool `protobuf:"varint,11,opt,name=durable,proto3" json:"durable,omitempty"`
+	// What an ack outlives, in full.
+	Durability    Durability `protobuf:"varint,12,opt,name=durability,proto3,enum=sluice.v1.Durability" json:"durability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -734,6 +792,13 @@ func (x *StreamStatus) GetDurable() bool {
 	return false
 }
 
+func (x *StreamStatus) GetDurability() Durability {
+	if x != nil {
+		return x.Durability
+	}
+	return Durability_DURABILITY_UNSPECIFIED
+}
+
 // A Rejection names records that the gateway refused, each for a fault of its own.
 type Rejection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -842,7 +907,7 @@ const file_sluice_v1_ingest_proto_rawDesc = "" +
 	"\arecords\x18\x05 \x03(\v2\x14.sluice.v1.LogRecordR\arecords\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\"C\n" +
 	"\x10SendLogsResponse\x12/\n" +
-	"\x06status\x18\x01 \x01(\v2\x17.sluice.v1.StreamStatusR\x06status\"\xc0\x03\n" +
+	"\x06status\x18\x01 \x01(\v2\x17.sluice.v1.StreamStatusR\x06status\"\xf7\x03\n" +
 	"\fStreamStatus\x12&\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x10.sluice.v1.StateR\x05state\x12)\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x11.sluice.v1.ReasonR\x06reason\x12%\n" +
@@ -860,7 +925,10 @@ const file_sluice_v1_ingest_proto_rawDesc = "" +
 	"\tstream_id\x18\t \x01(\tR\bstreamId\x12(\n" +
 	"\x10max_append_bytes\x18\n" +
 	" \x01(\x04R\x0emaxAppendBytes\x12\x18\n" +
-	"\adurable\x18\v \x01(\bR\adurable\"\xb5\x01\n" +
+	"\adurable\x18\v \x01(\bR\adurable\x125\n" +
+	"\n" +
+	"durability\x18\f \x01(\x0e2\x15.sluice.v1.DurabilityR\n" +
+	"durability\"\xb5\x01\n" +
 	"\tRejection\x12%\n" +
 	"\x0efirst_sequence\x18\x01 \x01(\x04R\rfirstSequence\x12#\n" +
 	"\rlast_sequence\x18\x02 \x01(\x04R\flastSequence\x12,\n" +
@@ -879,7 +947,13 @@ const file_sluice_v1_ingest_proto_rawDesc = "" +
 	"\x13REASON_ENGINE_LIMIT\x10\x03\x12\x16\n" +
 	"\x12REASON_BUFFER_FULL\x10\x04\x12\x15\n" +
 	"\x11REASON_RATE_LIMIT\x10\x05\x12\x13\n" +
-	"\x0fREASON_SHUTDOWN\x10\x06*\x8b\x01\n" +
+	"\x0fREASON_SHUTDOWN\x10\x06*o\n" +
+	"\n" +
+	"Durability\x12\x1a\n" +
+	"\x16DURABILITY_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11DURABILITY_MEMORY\x10\x01\x12\x16\n" +
+	"\x12DURABILITY_PROCESS\x10\x02\x12\x16\n" +
+	"\x12DURABILITY_MACHINE\x10\x03*\x8b\x01\n" +
 	"\rRejectionCode\x12\x1e\n" +
 	"\x1aREJECTION_CODE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REJECTION_CODE_MALFORMED\x10\x01\x12\x1f\n" +
@@ -904,47 +978,49 @@ func file_sluice_v1_ingest_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_ingest_proto_rawDescData
 }
 
-var file_sluice_v1_ingest_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_sluice_v1_ingest_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_sluice_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_sluice_v1_ingest_proto_goTypes = []any{
 	(State)(0),                  // 0: sluice.v1.State
 	(Reason)(0),                 // 1: sluice.v1.Reason
-	(RejectionCode)(0),          // 2: sluice.v1.RejectionCode
-	(*StreamLogsRequest)(nil),   // 3: sluice.v1.StreamLogsRequest
-	(*StreamLogsResponse)(nil),  // 4: sluice.v1.StreamLogsResponse
-	(*Open)(nil),                // 5: sluice.v1.Open
-	(*Append)(nil),              // 6: sluice.v1.Append
-	(*SendLogsRequest)(nil),     // 7: sluice.v1.SendLogsRequest
-	(*SendLogsResponse)(nil),    // 8: sluice.v1.SendLogsResponse
-	(*StreamStatus)(nil),        // 9: sluice.v1.StreamStatus
-	(*Rejection)(nil),           // 10: sluice.v1.Rejection
-	(*Resource)(nil),            // 11: sluice.v1.Resource
-	(*LogRecord)(nil),           // 12: sluice.v1.LogRecord
-	(*durationpb.Duration)(nil), // 13: google.protobuf.Duration
+	(Durability)(0),             // 2: sluice.v1.Durability
+	(RejectionCode)(0),          // 3: sluice.v1.RejectionCode
+	(*StreamLogsRequest)(nil),   // 4: sluice.v1.StreamLogsRequest
+	(*StreamLogsResponse)(nil),  // 5: sluice.v1.StreamLogsResponse
+	(*Open)(nil),                // 6: sluice.v1.Open
+	(*Append)(nil),              // 7: sluice.v1.Append
+	(*SendLogsRequest)(nil),     // 8: sluice.v1.SendLogsRequest
+	(*SendLogsResponse)(nil),    // 9: sluice.v1.SendLogsResponse
+	(*StreamStatus)(nil),        // 10: sluice.v1.StreamStatus
+	(*Rejection)(nil),           // 11: sluice.v1.Rejection
+	(*Resource)(nil),            // 12: sluice.v1.Resource
+	(*LogRecord)(nil),           // 13: sluice.v1.LogRecord
+	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
 }
 var file_sluice_v1_ingest_proto_depIdxs = []int32{
-	5,  // 0: sluice.v1.StreamLogsRequest.open:type_name -> sluice.v1.Open
-	6,  // 1: sluice.v1.StreamLogsRequest.append:type_name -> sluice.v1.Append
-	9,  // 2: sluice.v1.StreamLogsResponse.status:type_name -> sluice.v1.StreamStatus
-	11, // 3: sluice.v1.Open.resource:type_name -> sluice.v1.Resource
-	12, // 4: sluice.v1.Append.records:type_name -> sluice.v1.LogRecord
-	11, // 5: sluice.v1.SendLogsRequest.resource:type_name -> sluice.v1.Resource
-	12, // 6: sluice.v1.SendLogsRequest.records:type_name -> sluice.v1.LogRecord
-	9,  // 7: sluice.v1.SendLogsResponse.status:type_name -> sluice.v1.StreamStatus
+	6,  // 0: sluice.v1.StreamLogsRequest.open:type_name -> sluice.v1.Open
+	7,  // 1: sluice.v1.StreamLogsRequest.append:type_name -> sluice.v1.Append
+	10, // 2: sluice.v1.StreamLogsResponse.status:type_name -> sluice.v1.StreamStatus
+	12, // 3: sluice.v1.Open.resource:type_name -> sluice.v1.Resource
+	13, // 4: sluice.v1.Append.records:type_name -> sluice.v1.LogRecord
+	12, // 5: sluice.v1.SendLogsRequest.resource:type_name -> sluice.v1.Resource
+	13, // 6: sluice.v1.SendLogsRequest.records:type_name -> sluice.v1.LogRecord
+	10, // 7: sluice.v1.SendLogsResponse.status:type_name -> sluice.v1.StreamStatus
 	0,  // 8: sluice.v1.StreamStatus.state:type_name -> sluice.v1.State
 	1,  // 9: sluice.v1.StreamStatus.reason:type_name -> sluice.v1.Reason
-	13, // 10: sluice.v1.StreamStatus.retry_after:type_name -> google.protobuf.Duration
-	10, // 11: sluice.v1.StreamStatus.rejections:type_name -> sluice.v1.Rejection
-	2,  // 12: sluice.v1.Rejection.code:type_name -> sluice.v1.RejectionCode
-	3,  // 13: sluice.v1.IngestService.StreamLogs:input_type -> sluice.v1.StreamLogsRequest
-	7,  // 14: sluice.v1.IngestService.SendLogs:input_type -> sluice.v1.SendLogsRequest
-	4,  // 15: sluice.v1.IngestService.StreamLogs:output_type -> sluice.v1.StreamLogsResponse
-	8,  // 16: sluice.v1.IngestService.SendLogs:output_type -> sluice.v1.SendLogsResponse
-	15, // [15:17] is the sub-list for method output_type
-	13, // [13:15] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	14, // 10: sluice.v1.StreamStatus.retry_after:type_name -> google.protobuf.Duration
+	11, // 11: sluice.v1.StreamStatus.rejections:type_name -> sluice.v1.Rejection
+	2,  // 12: sluice.v1.StreamStatus.durability:type_name -> sluice.v1.Durability
+	3,  // 13: sluice.v1.Rejection.code:type_name -> sluice.v1.RejectionCode
+	4,  // 14: sluice.v1.IngestService.StreamLogs:input_type -> sluice.v1.StreamLogsRequest
+	8,  // 15: sluice.v1.IngestService.SendLogs:input_type -> sluice.v1.SendLogsRequest
+	5,  // 16: sluice.v1.IngestService.StreamLogs:output_type -> sluice.v1.StreamLogsResponse
+	9,  // 17: sluice.v1.IngestService.SendLogs:output_type -> sluice.v1.SendLogsResponse
+	16, // [16:18] is the sub-list for method output_type
+	14, // [14:16] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_ingest_proto_init() }
@@ -962,7 +1038,7 @@ func file_sluice_v1_ingest_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_ingest_proto_rawDesc), len(file_sluice_v1_ingest_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -35,9 +35,6 @@ func (k *checker) disk(c *Config) {
 		k.refuse("buffer.disk.dead_letters.storage", "is less than %s, 8 files with room for %d records of limits.max_append",
 			Size(least), chunksOfSegment)
 	}
-	if d.Fsync == "never" {
-		k.warn("buffer.disk.fsync", "never: an ack does not survive the machine, though it says that the record is stored")
-	}
 }
 
 // LettersSegment is the size of a file of the store of dead letters, in bytes: it must have room for the largest record with its
