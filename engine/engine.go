@@ -305,10 +305,12 @@ func (e *Engine) closeBuffer(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
+	more := time.NewTimer(bufferClose)
+	defer more.Stop()
 	select {
 	case err := <-closed:
 		return err
-	case <-time.After(bufferClose):
+	case <-more.C:
 		return fmt.Errorf("the buffer does not close: %w", ctx.Err())
 	}
 }

@@ -184,10 +184,12 @@ func (t *tally) wait(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	more := time.NewTimer(replayGrace)
+	defer more.Stop()
 	select {
 	case <-t.over:
 		return nil
-	case <-time.After(replayGrace):
+	case <-more.C:
 		return ctx.Err()
 	}
 }

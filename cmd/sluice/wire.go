@@ -125,14 +125,18 @@ func (m *Main) lettersOutput(readBack int64) engine.OutputOptions {
 
 // share is how much may wait for an output, in bytes. 0: the engine's own default.
 func (m *Main) share(c config.Output, limits engine.Limits) int64 {
-	if d := m.Config.Buffer.Disk; d == nil {
+	d := m.Config.Buffer.Disk
+	if d == nil {
 		return c.Buffer.Share.Of(limits.Engine)
-	} else if share := c.Buffer.Share.Of(int64(d.Storage)); share > 0 {
+	}
+	storage, outputs := int64(d.Storage), int64(len(m.Config.Outputs))
+	switch share := c.Buffer.Share.Of(storage); {
+	case share > 0:
 		return share
-	} else if n := int64(len(m.Config.Outputs)); n > 1 {
-		return int64(d.Storage) / (n + 1)
-	} else {
-		return int64(d.Storage)
+	case outputs > 1:
+		return storage / (outputs + 1)
+	default:
+		return storage
 	}
 }
 

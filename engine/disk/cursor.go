@@ -125,9 +125,9 @@ func (c *cursor) find(from seglog.Place) (step seglog.Step, ok bool, err error) 
 		if err != nil || !ok || step.LSN >= c.since {
 			break // what is younger is looked for by its bit
 		}
-		name, err := b.streamOf(step.Place)
-		if err != nil || c.Takes(name.tag) { // what cannot be read is whoever's who comes to it
-			return step, true, nil
+		name, bad := b.streamOf(step.Place)
+		if bad != nil || c.Takes(name.tag) { // what cannot be read is told by whoever loads it
+			return step, true, nil //nolint:nilerr // it is
 		}
 		from = step.After
 	}
