@@ -76,6 +76,10 @@ type Cursor interface {
 	Backlog() Backlog
 }
 
+// A Giver is the cursor of a buffer that is larger than memory: it is read ahead no further than is needed. Given is how many
+// bytes, as charged, it gave out that are not done.
+type Giver interface{ Given() int64 }
+
 // A Loser is a cursor that may find, before it gives a chunk out, that it cannot be read any more. Lost is how many records that
 // were, since the buffer was opened.
 type Loser interface{ Lost() int64 }

@@ -9,6 +9,12 @@ import (
 	"time"
 )
 
+// minAhead is how much a loop reads ahead at least of a buffer that is larger than memory, in bytes.
+const minAhead = 32 << 20
+
+// spanMemory is about what a span that waits takes, with all that is kept about it.
+const spanMemory = 512
+
 // minLookAhead is how many spans a delivery loop reads ahead of what flies, at least. What waits is metadata.
 const minLookAhead = 1 << 12
 
@@ -21,12 +27,16 @@ type delivery struct {
 	share  *Meter
 	dead   *delivery // its dead-letter output; nil
 	cursor Cursor
+	giver  Giver // the cursor, where the buffer is larger than memory; nil
 	cutter cutter
 
 	// lookAhead is as many spans as the engine may hold chunks: it bounds what spans take of memory. A key that cannot fly
 	// has one of each chunk at most, so a single one cannot keep the loop from reading what is behind it. Many that share
 	// chunks can, where records have keys of their own.
 	lookAhead int
+
+	// ahead is how much it reads ahead at least of a buffer that is larger than memory, in bytes.
+	ahead int64
 
 	box  mailbox
 	idle atomic.Bool // it has nothing to do: an append need not gather for it. Used up by one append.
@@ -40,6 +50,7 @@ type delivery struct {
 	airborne                            int             // writes that have not returned
 	pinned                              int64           // what their chunks take
 	aloft                               map[*Batch]bool // what flies, and whether it is sent
+	starving                            bool            // nothing that was read may fly, and there are slots
 	misfit                              bool            // the last that landed did not fit: one that stood by would have been called off
 	untold                              [][]Span        // delivered, and not told yet
 	tellAt                              time.Time       // when it is
@@ -60,6 +71,7 @@ func newDelivery(e *Engine, index int, o OutputOptions) *delivery {
 		books: newBooks(o.Name),
 	}
 	d.lookAhead = max(minLookAhead, int(e.ceiling/(1<<minSlabShift+chunkOverhead)))
+	d.ahead = max(2*o.ReadBack, minAhead)
 	d.flights, d.cancel = context.WithCancel(context.Background())
 	return d
 }
@@ -113,7 +125,7 @@ func (d *delivery) round(now time.Time) time.Duration {
 	for _, b := range m.sent {
 		d.sent(b)
 	}
-	d.read(now)
+	more := d.read(now)
 	d.accept(now, m.dead)
 	for s := range m.hurried {
 		d.Scheduler.Hurry(now, s)
@@ -130,19 +142,42 @@ func (d *delivery) round(now time.Time) time.Duration {
 	if len(d.untold) > 0 {
 		wait = min(wait, d.tellAt.Sub(now))
 	}
+	if more && d.wantsMore() {
+		wait = 0
+	}
 	return wait
 }
 
-// read cuts what the cursor has into spans.
-func (d *delivery) read(now time.Time) {
-	for d.Scheduler.Waiting() < d.lookAhead || d.overShare() {
+// readRound is how many chunks it reads in a round from a buffer that is larger than memory: what lands is waited for meanwhile.
+const readRound = 256
+
+// read cuts what the cursor has into spans, and reports whether it may have more.
+func (d *delivery) read(now time.Time) (more bool) {
+	for n := 0; d.wantsMore(); n++ {
+		if n == readRound && d.giver != nil {
+			return true
+		}
 		p, c, ok := d.cursor.Next()
 		if !ok {
-			return
+			return false
 		}
 		d.books.owe(c.Stream, int64(p.Records.Len()))
 		d.cut(now, uncut(d.cursor, p, c), c)
 		c.Release()
+	}
+	return true
+}
+
+// wantsMore reports whether it is worth while to read on. From a disk as much is read ahead as is likely to fly soon, and more only
+// where nothing of that may, as the keys of it back off.
+func (d *delivery) wantsMore() bool {
+	switch {
+	case d.overShare():
+		return true
+	case d.Scheduler.Waiting() >= d.lookAhead:
+		return false
+	default:
+		return d.giver == nil || d.starving || d.giver.Given() < d.ahead
 	}
 }
 
@@ -219,6 +254,7 @@ func (d *delivery) settleIdle(now time.Time) {
 	flying, limit := d.Scheduler.InFlight()
 	waiting := d.Scheduler.Waiting()
 	d.idle.Store(d.Linger == 0 && waiting == 0 && flying < limit)
+	d.starving = flying < limit && !d.laden()
 	d.books.state(now, flying, limit, waiting, len(d.parked))
 }
 

@@ -26,6 +26,7 @@ var (
 	_ engine.Failer  = (*Buffer)(nil)
 	_ engine.Syncer  = (*Buffer)(nil)
 	_ engine.Cursor  = (*cursor)(nil)
+	_ engine.Giver   = (*cursor)(nil)
 )
 
 var errClosed = fmt.Errorf("disk buffer: %w", engine.ErrClosed)
@@ -43,8 +44,9 @@ type Buffer struct {
 
 	stored atomic.Int64 // bytes of segments
 
-	quit chan struct{}
-	done chan struct{} // closed when the checkpointer has ended
+	spent chan struct{} // of capacity 1, signalled when nobody needs a segment any more
+	quit  chan struct{}
+	done  chan struct{} // closed when the checkpointer has ended
 
 	mu       sync.Mutex // guards what follows, the cursors' fields that say so, and all that is live or given
 	closed   bool
@@ -122,7 +124,9 @@ func (b *Buffer) entries(cs []*engine.Chunk, safe func()) ([]*seglog.Entry, erro
 			p.open++
 		}
 		b.names.know(c.Stream)
-		entries = append(entries, &seglog.Entry{Label: l.label, Head: appendHead(nil, c), Body: c.Data, Owner: l})
+		e := &seglog.Entry{Label: l.label, Head: appendHead(nil, c), Body: c.Data, Owner: l}
+		e.Sum()
+		entries = append(entries, e)
 	}
 	return entries, nil
 }

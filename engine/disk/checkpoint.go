@@ -146,18 +146,38 @@ func writeFile(files seglog.FS, name string, content []byte) error {
 	return errors.Join(f.Sync(), f.Close(), files.SyncDir(filepath.Dir(name)))
 }
 
+// spentPause is the least time between checkpoints that are written because a segment may be freed: the sooner it is used again
+// the better, as new files are written more slowly.
+const spentPause = 50 * time.Millisecond
+
 // keep writes checkpoints until the buffer is closed.
 func (b *Buffer) keep() {
 	defer close(b.done)
-	t := time.NewTicker(b.Checkpoint)
-	defer t.Stop()
+	regular, pause := time.NewTicker(b.Checkpoint), time.NewTimer(spentPause)
+	defer regular.Stop()
+	defer pause.Stop()
 	for {
 		select {
-		case <-t.C:
+		case <-regular.C:
+		case <-b.spent:
+			select {
+			case <-pause.C:
+			case <-b.quit:
+				return
+			}
 		case <-b.quit:
 			return
 		}
 		b.report(checkpointing, b.save())
+		pause.Reset(spentPause)
+	}
+}
+
+// spend says that a segment may be freed.
+func (b *Buffer) spend() {
+	select {
+	case b.spent <- struct{}{}:
+	default:
 	}
 }
 

@@ -26,6 +26,7 @@ type cursor struct {
 	order   list.List             // of *given, in order
 	again   []*given              // what a process before this one had given out, and was not done: it is given out once more
 	backlog engine.Backlog        // but for Oldest
+	out     int64                 // bytes of what is given
 	lost    int64                 // records that could not be read any more
 	adrift  bool                  // the streams' accounts are not told of some that were lost
 }
@@ -182,6 +183,7 @@ func (c *cursor) give(at seglog.Place, label seglog.Label) *given {
 
 func (c *cursor) put(g *given) {
 	c.given[g.place.LSN] = g
+	c.out += int64(g.label.Bytes)
 	g.element = c.order.PushBack(g)
 }
 
@@ -202,6 +204,13 @@ func (c *cursor) lose(g *given, err error) bool {
 	c.backlog.Records -= int64(g.left)
 	c.finish(g, nil)
 	return true
+}
+
+// Given implements [engine.Giver].
+func (c *cursor) Given() int64 {
+	c.buffer.mu.Lock()
+	defer c.buffer.mu.Unlock()
+	return c.out
 }
 
 // Lost implements [engine.Loser].
@@ -300,6 +309,7 @@ func (c *cursor) done(p *engine.Part, chunks []*engine.Chunk) ([]*engine.Chunk, 
 func (c *cursor) finish(g *given, chunks []*engine.Chunk) []*engine.Chunk {
 	b := c.buffer
 	delete(c.given, g.place.LSN)
+	c.out -= int64(g.label.Bytes)
 	c.order.Remove(g.element)
 	if g.stream != nil {
 		b.roster.done(nameOf(g.stream), c.index, int64(g.label.Bytes))
@@ -307,7 +317,10 @@ func (c *cursor) finish(g *given, chunks []*engine.Chunk) []*engine.Chunk {
 		c.adrift = true
 	}
 	c.settle(seglog.Total{Entries: 1, Bytes: int64(g.label.Bytes)})
-	b.holding(g.place.Segment).given--
+	h := b.holding(g.place.Segment)
+	if h.given--; h.empty() && g.place.Segment != b.end.Segment {
+		b.spend()
+	}
 	if l := b.recent.get(g.place.LSN); l != nil {
 		if l.needs &^= engine.OutputSet(0).With(c.index); l.needs == 0 {
 			if chunk := b.recent.unload(l); chunk != nil {

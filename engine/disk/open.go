@@ -53,16 +53,28 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// maxRecycle is how many files are kept for use again at most. Files are freed by the checkpoint, many at a time where much comes
+// and goes, and are to be there until as much has come again.
+const maxRecycle = 16
+
+// recycle is how many: no more than an eighth of the room.
+func (o Options) recycle() int {
+	if o.Room == 0 {
+		return maxRecycle
+	}
+	return int(min(max(o.Room/o.SegmentSize/8, 2), maxRecycle))
+}
+
 // Open opens a buffer for the outputs, whose order is that of OutputSet, or makes it: at most engine.MaxOutputs, of distinct names,
 // with those that it knows from before. It goes on where the process before it was at its last checkpoint. An output that is new
 // begins with what comes from now on.
 func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 	b := &Buffer{
 		Options: o.withDefaults(), holdings: map[uint64]*holding{}, failing: map[work]engine.Failure{},
-		quit: make(chan struct{}), done: make(chan struct{}),
+		spent: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	log, recovery, err := seglog.Open(seglog.Options{
-		FS: b.FS, Dir: b.Dir, SegmentSize: b.SegmentSize, Storage: b.Room, Sync: b.Sync, Interval: b.Interval, Log: b.Log,
+		FS: b.FS, Dir: b.Dir, SegmentSize: b.SegmentSize, Storage: b.Room, Recycle: b.recycle(), Sync: b.Sync, Interval: b.Interval, Log: b.Log,
 		Committed: b.committed, Failing: func(err error) { b.report(committing, err) },
 	})
 	if err != nil {

@@ -66,7 +66,7 @@ func (l *Log) encode(s *segment, batch []*Entry) {
 	l.buffer = slices.Grow(l.buffer[:0], size)
 	for i, e := range batch {
 		e.Place = Place{LSN: s.next + LSN(i), Segment: s.number, Offset: s.end + int64(len(l.buffer))}
-		h := header{salt: s.salt, lsn: e.Place.LSN, commit: s.commits, kind: kindEntry, Label: e.Label}
+		h := header{salt: s.salt, lsn: e.Place.LSN, commit: s.commits, kind: kindEntry, Label: e.Label, sum: e.sum}
 		h.first, h.last = i == 0, i == len(batch)-1
 		l.buffer = appendFrame(l.buffer, h, e.Head, e.Body)
 		e.After = Place{LSN: e.Place.LSN + 1, Segment: s.number, Offset: s.end + int64(len(l.buffer))}

@@ -61,15 +61,14 @@ func (h *header) bytes() int64 { return frameHeader + int64(h.length) }
 // size is how far it is to the next frame.
 func (h *header) size() int64 { return frameSize(int64(h.length)) }
 
-// appendFrame appends a frame whose payload is the parts, one after the other.
+// appendFrame appends a frame whose payload is the parts, one after the other. The header has their checksum.
 func appendFrame(dst []byte, h header, parts ...[]byte) []byte {
 	at := len(dst)
 	dst = append(dst, make([]byte, frameHeader)...)
 	for _, p := range parts {
 		dst = append(dst, p...)
 	}
-	payload := dst[at+frameHeader:]
-	h.length, h.sum = uint32(len(payload)), checksum(payload)
+	h.length = uint32(len(dst) - at - frameHeader)
 	h.put(dst[at:])
 	return append(dst, make([]byte, -len(dst)&(frameAlign-1))...)
 }
@@ -113,4 +112,11 @@ func parseHeader(b []byte, salt uint64) (h header, ok bool) {
 }
 
 // checksum is CRC-32C, which processors compute by themselves.
-func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+// checksum is that of the parts, one after the other.
+func checksum(parts ...[]byte) (sum uint32) {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	for _, p := range parts {
+		sum = crc32.Update(sum, table, p)
+	}
+	return sum
+}

@@ -92,6 +92,17 @@ type Entry struct {
 
 	Place Place // where it lies, once it is committed
 	After Place // where the next one lies, if it is of the same segment
+
+	sum    uint32 // checksum of the payload
+	summed bool
+}
+
+// Sum works out the entry's checksum, so that Append need not: for who calls that with a lock held. The payload does not change from
+// then on.
+func (e *Entry) Sum() {
+	if !e.summed {
+		e.sum, e.summed = checksum(e.Head, e.Body), true
+	}
 }
 
 func (e *Entry) size() int64 { return frameSize(int64(len(e.Head)) + int64(len(e.Body))) }
@@ -151,6 +162,7 @@ func (l *Log) Append(entries ...*Entry) error {
 		if most := l.SegmentSize - framesAt - indexRoom; e.size() > most {
 			return fmt.Errorf("%w: %d bytes of %d", ErrTooLarge, e.size(), most)
 		}
+		e.Sum() // here, where many do it at once, and not in the committer
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,0 +1,104 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/memory"
+	"github.com/sluicelog/sluice/engine/schedule"
+)
+
+// A large buffer is one whose cursor says what it gave out, as those do that are larger than memory.
+type large struct {
+	*memory.Buffer
+	given atomic.Int64
+}
+
+func (b *large) Cursor(output string) (engine.Cursor, error) {
+	c, err := b.Buffer.Cursor(output)
+	return &largeCursor{c, b}, err
+}
+
+type largeCursor struct {
+	engine.Cursor
+	buffer *large
+}
+
+func (c *largeCursor) Next() (engine.Part, *engine.Chunk, bool) {
+	p, chunk, ok := c.Cursor.Next()
+	if ok {
+		c.buffer.given.Add(chunk.Charge())
+	}
+	return p, chunk, ok
+}
+
+func (c *largeCursor) Given() int64 { return c.buffer.given.Load() }
+
+// newLarge starts an engine on a large buffer, with an output that has so many slots.
+func newLarge(t *testing.T, out *probe, slots int) (*rig, *large) {
+	b := &large{}
+	output := keyed("out", out)
+	output.Scheduler = schedule.NewKeyed(engine.BatchLimits{MaxBytes: mib}, schedule.Fixed(slots))
+	return newRig(t, engine.Options{
+		Limits: engine.Limits{Stream: 256 * mib}, Outputs: []engine.OutputOptions{output},
+		NewBuffer: func(outputs []engine.BufferOutput) (engine.Buffer, error) {
+			b.Buffer = memory.New(outputs)
+			return b, nil
+		},
+	}), b
+}
+
+// heap appends so many chunks of about 300 KiB.
+func (r *rig) heap(stream string, chunks int) {
+	s := r.open(engine.Open{StreamID: stream})
+	for i := range chunks {
+		r.append(s, uint64(i+1), strings.Repeat("x", 300*kib))
+	}
+}
+
+// What does not fit in memory is read ahead as far as is likely to fly soon, and no further while all slots are taken.
+func TestReadAheadIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &probe{answer: func(ctx context.Context, _ *engine.Batch) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		r, b := newLarge(t, out, 1)
+		r.heap("a", 300)
+		time.Sleep(time.Second)
+		if given := b.given.Load(); given < 32*mib || given > 33*mib {
+			t.Errorf("%d MiB are read ahead, want 32", given/mib)
+		}
+		out.will(nil)
+		r.finish()
+	})
+}
+
+// Where nothing of what was read may fly, and there are slots, it is read on: what is behind a key that backs off does not wait for it.
+func TestReadAheadGoesOnBehindAKeyThatBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &probe{key: byStream, answer: func(_ context.Context, b *engine.Batch) error {
+			if b.Key == "dead" {
+				return errDown
+			}
+			return nil
+		}}
+		r, _ := newLarge(t, out, 4)
+		r.heap("dead", 300)
+		for i := range 3 {
+			r.heap(fmt.Sprint("well-", i), 1)
+		}
+		time.Sleep(time.Second)
+		if n := len(out.taken()); n != 3 {
+			t.Errorf("%d records are delivered behind the key that backs off, want 3", n)
+		}
+		out.will(nil)
+		r.finish()
+	})
+}
