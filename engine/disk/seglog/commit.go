@@ -56,26 +56,19 @@ func (s *segment) fits(batch []*Entry) int {
 
 // encode makes the frames of one commit.
 func (l *Log) encode(s *segment, batch []*Entry) {
-	size := 0
-	for _, e := range batch {
-		size += int(e.size())
-	}
-	if cap(l.buffer) > 2*maxCommit && size <= maxCommit {
-		l.buffer = nil // an exception is not kept
-	}
-	l.buffer = slices.Grow(l.buffer[:0], size)
+	l.draft.begin(batch)
 	for i, e := range batch {
-		e.Place = Place{LSN: s.next + LSN(i), Segment: s.number, Offset: s.end + int64(len(l.buffer))}
-		h := header{salt: s.salt, lsn: e.Place.LSN, commit: s.commits, kind: kindEntry, Label: e.Label, sum: e.sum}
+		e.Place = Place{LSN: s.next + LSN(i), Segment: s.number, Offset: s.end + l.draft.size}
+		h := header{salt: s.salt, lsn: e.Place.LSN, commit: s.commits, kind: kindEntry, Label: e.Label}
 		h.first, h.last = i == 0, i == len(batch)-1
-		l.buffer = appendFrame(l.buffer, h, e.Head, e.Body)
-		e.After = Place{LSN: e.Place.LSN + 1, Segment: s.number, Offset: s.end + int64(len(l.buffer))}
+		l.draft.add(h, e)
+		e.After = Place{LSN: e.Place.LSN + 1, Segment: s.number, Offset: s.end + l.draft.size}
 	}
 }
 
 // write writes what was encoded behind all that is committed.
 func (l *Log) write(s *segment) error {
-	if _, err := s.file.WriteAt(l.buffer, s.end); err != nil {
+	if err := l.draft.write(s.file, s.end); err != nil {
 		return fmt.Errorf("write %s: %w", s.name, err)
 	}
 	switch l.Sync {
@@ -115,7 +108,7 @@ func (l *Log) syncOld() {
 // publish makes a commit count, and tells of it.
 func (l *Log) publish(s *segment, batch []*Entry) {
 	l.mu.Lock()
-	s.end += int64(len(l.buffer))
+	s.end += l.draft.size
 	s.commits++
 	s.next += LSN(len(batch))
 	l.next = s.next

@@ -61,15 +61,13 @@ func (h *header) bytes() int64 { return frameHeader + int64(h.length) }
 // size is how far it is to the next frame.
 func (h *header) size() int64 { return frameSize(int64(h.length)) }
 
-// appendFrame appends a frame whose payload is the parts, one after the other. The header has their checksum.
-func appendFrame(dst []byte, h header, parts ...[]byte) []byte {
+// appendFrame appends a frame.
+func appendFrame(dst []byte, h header, payload []byte) []byte {
 	at := len(dst)
 	dst = append(dst, make([]byte, frameHeader)...)
-	for _, p := range parts {
-		dst = append(dst, p...)
-	}
-	h.length = uint32(len(dst) - at - frameHeader)
+	h.length, h.sum = uint32(len(payload)), checksum(payload)
 	h.put(dst[at:])
+	dst = append(dst, payload...)
 	return append(dst, make([]byte, -len(dst)&(frameAlign-1))...)
 }
 

@@ -148,7 +148,7 @@ type Log struct {
 
 	// The committer's own:
 	pending []*Entry // taken from the queue, and not committed
-	buffer  []byte
+	draft   draft
 	number  uint64 // of the last segment
 	failing bool
 	wrote   time.Time   // when the oldest was written that is not synced, with SyncInterval

@@ -94,10 +94,14 @@ func TestGroupCommit(t *testing.T) {
 // A commit is bounded, so that who waits for the first does not wait for all.
 func TestCommitsAreBounded(t *testing.T) {
 	inTrial(t, func(o *seglog.Options) { o.SegmentSize = 16 << 20 }, func(t *trial) {
-		var sizes []int64
+		var sizes []int64 // of what is written between syncs
+		size := int64(0)
 		t.fs.Inject(func(op crashfs.Op) crashfs.Fault {
-			if op.Kind == crashfs.Write && op.Offset > 8<<10 {
-				sizes = append(sizes, op.Size)
+			switch {
+			case op.Kind == crashfs.Write && op.Offset >= 8<<10:
+				size += op.Size
+			case op.Kind == crashfs.Sync:
+				sizes, size = append(sizes, size), 0
 			}
 			return crashfs.Fault{}
 		})

@@ -28,6 +28,7 @@ func Open(o Options) (*Log, Recovery, error) {
 		Options: o.withDefaults(), next: 1,
 		bell: make(chan struct{}, 1), freed: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
+	l.draft.apart = l.apart()
 	l.shut = sync.OnceValue(l.close)
 	r, err := l.open()
 	if err != nil {

@@ -2,13 +2,43 @@ package seglog
 
 import (
 	"errors"
+	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // Sync is fdatasync(2): the size and the place of data are synced with it, its times are not.
 func (f osFile) Sync() error { return f.call("fdatasync", unix.Fdatasync) }
+
+// maxVector is how many pieces pwritev(2) takes: IOV_MAX of limits.h.
+const maxVector = 1024
+
+// WriteVector is pwritev(2).
+func (f osFile) WriteVector(pieces [][]byte, offset int64) error {
+	for pieces = slices.Clone(pieces); len(pieces) > 0; {
+		var n int
+		err := f.call("pwritev", func(fd int) (err error) {
+			n, err = unix.Pwritev(fd, pieces[:min(len(pieces), maxVector)], offset)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return &os.PathError{Op: "pwritev", Path: f.Name(), Err: io.ErrShortWrite}
+		}
+		offset += int64(n)
+		for ; len(pieces) > 0 && n >= len(pieces[0]); pieces = pieces[1:] {
+			n -= len(pieces[0])
+		}
+		if n > 0 {
+			pieces[0] = pieces[0][n:]
+		}
+	}
+	return nil
+}
 
 // Allocate is fallocate(2), or makes the file as long where the file system has none.
 func (f osFile) Allocate(size int64) error {

@@ -1,6 +1,7 @@
 package seglog_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -144,5 +145,35 @@ func TestOSFiles(t *testing.T) {
 	}
 	if err := d.SyncDir(filepath.Join(dir, "x")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+// Many pieces are written as one, also more than the system takes at once.
+func TestWriteVector(t *testing.T) {
+	f, err := seglog.OS().Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	v, ok := f.(seglog.VectorWriter)
+	if !ok {
+		t.Skip("this system has no such call")
+	}
+	var pieces [][]byte
+	var want []byte
+	for i := range 2500 {
+		p := bytes.Repeat([]byte{byte(i)}, 1+i%97)
+		pieces, want = append(pieces, p), append(want, p...)
+	}
+	if err := v.WriteVector(pieces, 10); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	if _, err := f.ReadAt(got, 10); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("what is read differs, %v", err)
 	}
 }

@@ -32,7 +32,7 @@ func (s *segment) writeSeal(damaged bool) error {
 	if s.end+frameSize(int64(len(index))) > s.size {
 		return nil // it was cut short from outside: it is read from beginning to end each time
 	}
-	frame := appendFrame(nil, header{salt: s.salt, lsn: s.next, kind: kindIndex, sum: checksum(index)}, index)
+	frame := appendFrame(nil, header{salt: s.salt, lsn: s.next, kind: kindIndex}, index)
 	if _, err := s.file.WriteAt(frame, s.end); err != nil {
 		return err
 	}
