@@ -146,9 +146,6 @@ func printFindings(w io.Writer, r *disk.Report) {
 	if r.Checkpoint == 0 && len(r.Segments) > 0 {
 		fmt.Fprintln(w, "damage: no checkpoint can be read, all outputs would begin with the oldest entry")
 	}
-	for _, name := range r.Unreadable {
-		fmt.Fprintf(w, "note: %s is no checkpoint: it was being written, or is damaged\n", name)
-	}
 	for _, d := range r.Cut {
 		fmt.Fprintf(w, "note: segment %d at offset %d: a commit was under way, and will be cut\n", d.Segment, d.Offset)
 	}

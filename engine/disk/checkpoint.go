@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -16,7 +15,7 @@ import (
 	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
-// A checkpoint is where all cursors were, at some time. Two files take turns, so that one of them is always whole.
+// A checkpoint is where all cursors were, at some time. Its file is replaced as a whole.
 type checkpoint struct {
 	Version int           `json:"version"`
 	Number  uint64        `json:"number"`
@@ -45,8 +44,7 @@ type savedGiven struct {
 
 const checkpointVersion = 1
 
-// checkpointFiles are the names of the two.
-func checkpointFiles() [2]string { return [2]string{"cursors.a", "cursors.b"} }
+const checkpointFile = "cursors"
 
 func (s *savedGiven) left() int {
 	left := int(s.Records)
@@ -101,49 +99,22 @@ func (c *checkpoint) check() error {
 	return nil
 }
 
-// readCheckpoint gives the newest one that is whole; nil: there is none.
-func (b *Buffer) readCheckpoint() (newest *checkpoint, err error) {
-	for _, name := range checkpointFiles() {
-		content, err := readFile(b.FS, filepath.Join(b.Dir, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		c, err := decodeCheckpoint(content)
-		switch {
-		case errors.Is(err, errNoCheckpoint): // it was being written
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", name, err)
-		case newest == nil || c.Number > newest.Number:
-			newest = c
-		}
-	}
-	return newest, nil
-}
-
-func readFile(files seglog.FS, name string) ([]byte, error) {
-	f, err := files.Open(name)
-	if err != nil {
+// readCheckpoint gives the last one; nil: there is none that is whole.
+func (b *Buffer) readCheckpoint() (*checkpoint, error) {
+	content, err := seglog.ReadFile(b.FS, filepath.Join(b.Dir, checkpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // there is none
+	} else if err != nil {
 		return nil, err
 	}
-	size, err := f.Size()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	switch c, err := decodeCheckpoint(content); {
+	case errors.Is(err, errNoCheckpoint):
+		return nil, nil //nolint:nilnil // it is damaged
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", checkpointFile, err)
+	default:
+		return c, nil
 	}
-	content, err := io.ReadAll(io.NewSectionReader(f, 0, size))
-	return content, errors.Join(err, f.Close())
-}
-
-func writeFile(files seglog.FS, name string, content []byte) error {
-	f, err := files.Create(name)
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteAt(content, 0); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return errors.Join(f.Sync(), f.Close(), files.SyncDir(filepath.Dir(name)))
 }
 
 // spentPause is the least time between checkpoints that are written because a segment may be freed: the sooner it is used again
@@ -189,7 +160,7 @@ func (b *Buffer) save() error {
 	}
 	content, err := c.encode()
 	if err == nil {
-		err = writeFile(b.FS, filepath.Join(b.Dir, checkpointFiles()[c.Number%2]), content)
+		err = seglog.ReplaceFile(b.FS, filepath.Join(b.Dir, checkpointFile), content)
 	}
 	if err != nil {
 		b.mu.Lock()

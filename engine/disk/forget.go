@@ -53,7 +53,7 @@ func (l *look) forget(files seglog.FS, output string) (*Forgotten, error) {
 	l.last.drop(r.Outputs[i].ID)
 	content, err := l.last.encode()
 	if err == nil {
-		err = writeFile(files, filepath.Join(l.Dir, checkpointFiles()[l.last.Number%2]), content)
+		err = seglog.ReplaceFile(files, filepath.Join(l.Dir, checkpointFile), content)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("write checkpoint: %w", err)

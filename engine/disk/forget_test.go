@@ -60,7 +60,7 @@ func TestForget(t *testing.T) {
 	if s := after.Streams[0]; len(s.Needed) != 1 || s.Needed["a"] == 0 || after.Checkpoint != before.Checkpoint+1 {
 		t.Errorf("%+v", after)
 	}
-	content, err := readFile(seglog.OS(), filepath.Join(r.options.Dir, checkpointFiles()[after.Checkpoint%2]))
+	content, err := seglog.ReadFile(seglog.OS(), filepath.Join(r.options.Dir, checkpointFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,11 +69,11 @@ func TestForget(t *testing.T) {
 	}
 	changed := []string{}
 	for name, now := range state(t, r.options.Dir) {
-		if files[name] != now {
+		if files[name] != now && name != r.options.Dir { // a name in it was replaced
 			changed = append(changed, filepath.Base(name))
 		}
 	}
-	if !slices.Equal(changed, []string{checkpointFiles()[after.Checkpoint%2]}) {
+	if !slices.Equal(changed, []string{checkpointFile}) {
 		t.Errorf("changed are %v", changed)
 	}
 	if _, err := Forget(nil, r.options.Dir, "b"); !errors.Is(err, ErrNoOutput) {
@@ -193,7 +193,7 @@ func TestForgetIsInterrupted(t *testing.T) {
 			}
 			before := disk.Ops()
 			if seed > 0 {
-				disk.Inject(crashfs.HaltAt(before + ops - rng.IntN(12)))
+				disk.Inject(crashfs.HaltAt(before + ops - rng.IntN(4)))
 			}
 			_, failed := Forget(disk, "d", "b")
 			if seed == 0 {
@@ -231,11 +231,11 @@ func TestForgetRefuses(t *testing.T) {
 	if _, err := Forget(disk, "d", "a"); !errors.Is(err, ErrNoBuffer) {
 		t.Errorf("no buffer: %v", err)
 	}
-	disk.Put("e/cursors.a", []byte("x"))
+	disk.Put("e/cursors", []byte("x"))
 	if _, err := Forget(disk, "e", "a"); err == nil || !strings.Contains(err.Error(), "no checkpoint can be read") {
 		t.Errorf("no checkpoint: %v", err)
 	}
-	if content := disk.Content("e/cursors.a"); string(content) != "x" {
+	if content := disk.Content("e/cursors"); string(content) != "x" {
 		t.Errorf("%q", content)
 	}
 	only := checkpoint{Version: checkpointVersion, Number: 7, Cursors: []savedCursor{{Output: "b"}}}
@@ -245,7 +245,7 @@ func TestForgetRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want == "known are b" {
-			disk.Put("f/cursors.b", content)
+			disk.Put("f/cursors", content)
 		}
 		output := "a"
 		if want == "" {

@@ -76,8 +76,8 @@ func (l *look) report() (*Report, error) {
 	if l.last != nil {
 		r.Checkpoint, r.Written = l.last.Number, l.last.Written
 	}
-	var err error
-	if r.Unreadable, err = l.unreadable(); err != nil {
+	names, err := l.FS.List(l.Dir)
+	if err != nil {
 		return nil, err
 	}
 	if r.Outputs, err = l.outputs(); err != nil {
@@ -86,7 +86,7 @@ func (l *look) report() (*Report, error) {
 	r.Streams = l.streams()
 	r.Segments = l.segments()
 	r.Damage, r.Read = damages(l.found.Damage()), l.found.Read()
-	if l.last == nil && len(r.Unreadable)+len(r.Segments)+len(r.Idle)+len(r.Quarantine)+len(r.Damage) == 0 {
+	if !slices.Contains(names, checkpointFile) && len(r.Segments)+len(r.Idle)+len(r.Quarantine)+len(r.Damage) == 0 {
 		return nil, fmt.Errorf("%s: %w", l.Dir, ErrNoBuffer)
 	}
 	return r, nil
@@ -95,28 +95,6 @@ func (l *look) report() (*Report, error) {
 // passed reports whether all outputs are behind a gap in the log.
 func (l *look) passed(d seglog.Damage) bool {
 	return !slices.ContainsFunc(l.cursors, func(c *cursor) bool { return c.read.LSN < d.To })
-}
-
-// unreadable gives the names of the checkpoints that are none.
-func (l *look) unreadable() ([]string, error) {
-	bad := []string{}
-	names, err := l.FS.List(l.Dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range checkpointFiles() {
-		if !slices.Contains(names, name) {
-			continue
-		}
-		content, err := readFile(l.FS, filepath.Join(l.Dir, name))
-		if err != nil {
-			return nil, err
-		}
-		if _, err := decodeCheckpoint(content); err != nil {
-			bad = append(bad, name)
-		}
-	}
-	return bad, nil
 }
 
 func (l *look) outputs() ([]OutputReport, error) {

@@ -11,8 +11,6 @@ import (
 type Report struct {
 	Checkpoint uint64    `json:"checkpoint"` // its number; 0: none can be read, and nothing is known of outputs and streams
 	Written    time.Time `json:"written,omitzero"`
-	// Unreadable are the files of checkpoints that are none: a crash leaves one while it is written, beside the one before it.
-	Unreadable []string `json:"unreadable"`
 
 	Outputs    []OutputReport  `json:"outputs"`
 	Streams    []StreamReport  `json:"streams"`

@@ -29,7 +29,9 @@ func TestAtOnce(t *testing.T) {
 					bodies = append(bodies, bodyOf(uint64(w), 600))
 				}
 				c := mint.Chunk(stream, i*records+1, 1, bodies...)
-				if err := s.Write(t.Context(), batchOf(c, nil)); err != nil {
+				b := engine.NewBatch(spanOf(c, nil))
+				b.Pin([]*engine.Chunk{c})
+				if err := s.Write(t.Context(), b); err != nil {
 					t.Error(err)
 				}
 				c.Release()

@@ -96,6 +96,58 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// Of damage that takes several letters those are told that are asked for, and not removed.
+func TestDamageInParts(t *testing.T) {
+	inTrial(t, func(tr *trial) {
+		tr.fill(30)
+		for n := range uint64(6) {
+			tr.flip(10+n, inHeader)
+		}
+		for name, c := range map[string]struct {
+			ids  []uint64
+			want []run
+		}{
+			"all":  {nil, []run{{10, 12}, {13, 16}}},
+			"some": {[]uint64{9, 10, 12, 14, 15, 16}, []run{{10, 11}, {14, 16}}},
+			"one":  {[]uint64{14}, []run{{14, 15}}},
+		} {
+			if err := tr.Remove(tr.Context(), []uint64{12}); err != nil {
+				tr.Fatal(err)
+			}
+			var got []run
+			_, unread := tr.list(engine.LetterFilter{IDs: c.ids})
+			for _, e := range unread {
+				got = append(got, run{seglog.LSN(e.From), seglog.LSN(e.To)})
+			}
+			if !slices.Equal(got, c.want) {
+				tr.Errorf("%s: %v, want %v", name, got, c.want)
+			}
+		}
+		for _, d := range tr.log.Segments()[0].Damage {
+			if d.To != 16 {
+				tr.Errorf("what was asked for is told as damage: %v", d)
+			}
+		}
+	})
+}
+
+// A segment with damage is not cut, and is left to people when it is freed.
+func TestDamagedSegmentIsLeft(t *testing.T) {
+	inTrial(t, func(tr *trial) {
+		tr.options.Room = 1 << 20
+		tr.reopen()
+		tr.fill(4)
+		tr.flip(2, 0)
+		tr.wantDamage([]uint64{1, 3, 4}, []uint64{2})
+		name := tr.log.Segments()[0].Name
+		tr.reopen()
+		if n := len(tr.fs.Content(name)); int64(n) != tr.SegmentSize {
+			tr.Errorf("%d bytes are left of it", n)
+		}
+		tr.wantDamage([]uint64{1, 3, 4}, []uint64{2})
+	})
+}
+
 // What was written by another version, or by nobody, is an error in its place.
 func TestNoLetter(t *testing.T) {
 	inTrial(t, func(tr *trial) {
@@ -208,6 +260,66 @@ func TestLogHasLostItsEnd(t *testing.T) {
 			l := tr.put(nil, slices.Repeat([]int{100}, 20)...)
 			tr.crash(seed)
 			tr.want(append(sequences(before), between(l.first, l.first+19)...)...)
+		})
+	}
+}
+
+// A hooked file system calls a hook in front of every reading of a file.
+type hooked struct {
+	seglog.FS
+	hook *func()
+}
+
+func (h hooked) Create(name string) (seglog.File, error) {
+	f, err := h.FS.Create(name)
+	return hookedFile{f, h.hook}, err
+}
+
+func (h hooked) Open(name string) (seglog.File, error) {
+	f, err := h.FS.Open(name)
+	return hookedFile{f, h.hook}, err
+}
+
+type hookedFile struct {
+	seglog.File
+	hook *func()
+}
+
+func (f hookedFile) ReadAt(p []byte, at int64) (int, error) {
+	if hook := *f.hook; hook != nil {
+		*f.hook = nil // once
+		hook()
+	}
+	return f.File.ReadAt(p, at)
+}
+
+// A letter that is removed, and its segment freed, as it is read is passed over: it is no damage.
+func TestFreedWhileRead(t *testing.T) {
+	for skip := range 4 { // readings: of the letter's place, and of the letter itself
+		inTrial(t, func(tr *trial) {
+			tr.fill(100)
+			if err := tr.Close(); err != nil {
+				tr.Fatal(err)
+			}
+			var hook func()
+			tr.openOn(hooked{tr.fs, &hook})
+			later := func() {
+				if err := tr.Remove(tr.Context(), upTo(60)); err != nil {
+					tr.Error(err)
+				}
+			}
+			for range skip {
+				next := later
+				later = func() { hook = next }
+			}
+			hook = later
+			all, unread := tr.list(engine.LetterFilter{})
+			if got := sequences(all); len(unread) > 0 || len(got) > 41 || !slices.Equal(got[len(got)-40:], between(61, 100)) {
+				tr.Errorf("after %d readings: %d, %v", skip, got, unread)
+			}
+			if strings.Contains(tr.told.String(), "damage") {
+				tr.Errorf("told:\n%s", tr.told)
+			}
 		})
 	}
 }

@@ -130,17 +130,42 @@ func TestRetryInParts(t *testing.T) {
 		dead := &engine.DeadLetter{Output: "aws"}
 		tr.wantRetryable(tr.write(tr.load(dead, 10, 10, 10, 10), time.Second), syscall.EIO)
 		tr.fs.Inject(nil)
+		// The same record of another output is another letter.
+		if err := tr.write(load{first: 1, size: []int{10}, dead: &engine.DeadLetter{Output: "hook"}}, time.Minute); err != nil {
+			tr.Fatal(err)
+		}
 		for _, l := range []load{{first: 1, size: []int{10}, dead: dead}, {first: 2, size: []int{10, 10, 10, 10, 10}, dead: dead}} {
 			if err := tr.write(l, time.Minute); err != nil {
 				tr.Fatal(err)
 			}
 		}
-		tr.want(1, 2, 3, 4, 5, 6)
-		// The same records of another output are other letters.
-		if err := tr.write(load{first: 1, size: []int{10}, dead: &engine.DeadLetter{Output: "hook"}}, time.Minute); err != nil {
-			tr.Fatal(err)
+		tr.want(1, 2, 3, 4, 1, 5, 6)
+		for output, want := range map[string][]uint64{"aws": upTo(6), "hook": {1}} {
+			if all, _ := tr.list(engine.LetterFilter{Output: output}); !slices.Equal(sequences(all), want) {
+				tr.Errorf("%s: %d", output, sequences(all))
+			}
 		}
-		tr.want(1, 2, 3, 4, 5, 6, 1)
+	})
+}
+
+// Where there is no room for the rest of a batch, what of it is stored is not stored again when there is.
+func TestRetryWhileFull(t *testing.T) {
+	inTrial(t, func(tr *trial) {
+		tr.fs.Inject(failOn(syscall.EIO, crashfs.Sync))
+		tr.wantRetryable(tr.write(tr.load(nil, 10, 10), time.Second), syscall.EIO)
+		tr.fs.Inject(nil)
+		time.Sleep(time.Minute)
+		last := tr.fillUp().first - 1
+		l := load{first: 1, size: []int{10, 10}}
+		rest := tr.load(nil, 10)
+		for range 3 {
+			tr.wantRetryable(tr.writeAll(time.Minute, l, rest), seglog.ErrFull)
+		}
+		tr.remove(between(3, 20)...)
+		if err := tr.writeAll(time.Minute, l, rest); err != nil {
+			tr.Error(err)
+		}
+		tr.want(slices.Concat(upTo(2), between(21, last), []uint64{rest.first})...)
 	})
 }
 

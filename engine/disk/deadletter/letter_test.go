@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"strings"
@@ -84,10 +85,30 @@ func TestLetterCutShort(t *testing.T) {
 			t.Errorf("%d bytes of %d: %v", n, len(b), err)
 		}
 	}
+	second := uint64(time.Second)
+	for name, c := range map[string]struct {
+		attempts, nanoseconds uint64
+		want                  error
+	}{
+		"the most there are":      {math.MaxInt, second - 1, nil},
+		"a second in nanoseconds": {1, second, errNoLetter},
+		"attempts beyond all":     {math.MaxInt + 1, 0, errNoLetter},
+	} {
+		if err := parseLetter(strange(c.attempts, c.nanoseconds), &engine.Letter{}); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	b[0]++
 	if err := parseLetter(b, &engine.Letter{}); !errors.Is(err, errNoLetter) {
 		t.Errorf("of another version: %v", err)
 	}
+}
+
+// strange is an empty letter but for its attempts, and the nanoseconds of the first one.
+func strange(attempts, nanoseconds uint64) []byte {
+	b := binary.AppendUvarint([]byte{letterVersion, 0, 0, 0, 0, 0}, attempts)
+	b = binary.AppendUvarint(append(b, 0), nanoseconds)
+	return append(b, make([]byte, 2+2+3+2+2)...)
 }
 
 func drawLetter(t *rapid.T) engine.Letter {

@@ -69,7 +69,9 @@ func (s *Store) tidy() {
 	s.trim(held)
 }
 
-// ended reports whether no letter comes into a segment any more. The lock is held.
+// ended reports whether no letter comes into a segment any more: it is of a life before this one, or there are letters behind it.
+// Of the last one it is not enough that the log has sealed it by now, for letters may have come since it was looked at. The lock is
+// held.
 func (s *Store) ended(i int) bool { return s.segments[i].number <= s.opened || i < len(s.segments)-1 }
 
 func find(segments []seglog.Segment, number uint64) *seglog.Segment {

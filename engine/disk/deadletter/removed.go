@@ -6,19 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"path/filepath"
 
 	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
-// What was removed lies in a file of its own. A new one is written beside it and takes its name once it is synced: so there is
-// always a whole one, whatever the process before this one had under way.
+// What was removed lies in a file of its own, which is replaced as a whole.
 const (
-	removedName = "removed"
-	newName     = "removed.new"
-
+	removedName    = "removed"
 	removedVersion = 1
 )
 
@@ -75,19 +71,11 @@ func decodeRemoved(b []byte) (runs, error) {
 // readRemoved reads what was removed. Where that is damaged it is not known.
 func readRemoved(files seglog.FS, dir string) (removed runs, known bool, err error) {
 	name := filepath.Join(dir, removedName)
-	f, err := files.Open(name)
+	content, err := seglog.ReadFile(files, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, true, nil
 	} else if err != nil {
 		return nil, false, err
-	}
-	size, err := f.Size()
-	if err != nil {
-		return nil, false, errors.Join(err, f.Close())
-	}
-	content, err := io.ReadAll(io.NewSectionReader(f, 0, size))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, false, fmt.Errorf("read %s: %w", name, err)
 	}
 	switch removed, err = decodeRemoved(content); {
 	case errors.Is(err, errNotRemoved):
@@ -100,20 +88,5 @@ func readRemoved(files seglog.FS, dir string) (removed runs, known bool, err err
 
 // writeRemoved makes it safe that these are removed.
 func writeRemoved(files seglog.FS, dir string, removed runs) error {
-	name := filepath.Join(dir, newName)
-	f, err := files.Create(name)
-	if err != nil {
-		return fmt.Errorf("create %s: %w", name, err)
-	}
-	_, err = f.WriteAt(encodeRemoved(removed), 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := files.Rename(name, filepath.Join(dir, removedName)); err != nil {
-		return err
-	}
-	return files.SyncDir(dir)
+	return seglog.ReplaceFile(files, filepath.Join(dir, removedName), encodeRemoved(removed))
 }

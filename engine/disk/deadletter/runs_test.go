@@ -20,7 +20,8 @@ func drawIDs(t *rapid.T, name string) []uint64 {
 func TestRuns(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawIDs(t, "a"), drawIDs(t, "b")
-		from, to := seglog.LSN(rapid.IntRange(0, 45).Draw(t, "from")), seglog.LSN(rapid.IntRange(0, 45).Draw(t, "to"))
+		from := seglog.LSN(rapid.IntRange(0, 45).Draw(t, "from"))
+		to := from + seglog.LSN(rapid.IntRange(0, 45).Draw(t, "length"))
 		has := func(lsn seglog.LSN) bool { return slices.Contains(a, uint64(lsn)) }
 		r := runsOf(a)
 		all, in := r.union(runsOf(b)), r.within(from, to)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/disk/crashfs"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
 	"github.com/sluicelog/sluice/engine/enginetest"
 )
 
@@ -73,9 +74,14 @@ func inTrial(t *testing.T, run func(*trial)) {
 
 func (tr *trial) open() {
 	tr.Helper()
+	tr.openOn(tr.fs)
+}
+
+func (tr *trial) openOn(files seglog.FS) {
+	tr.Helper()
 	tr.told = &journal{}
 	o := tr.options
-	o.FS, o.Log = tr.fs, slog.New(slog.NewTextHandler(tr.told, nil))
+	o.FS, o.Log = files, slog.New(slog.NewTextHandler(tr.told, nil))
 	s, err := Open(o)
 	if err != nil {
 		tr.Fatal(err)
@@ -100,7 +106,7 @@ func (tr *trial) crash(seed uint64) {
 	tr.open()
 }
 
-// A load is records to be written as one batch.
+// A load is records of one chunk to be written.
 type load struct {
 	first uint64
 	size  []int // of the records' bodies, at least
@@ -118,28 +124,38 @@ func (tr *trial) load(dead *engine.DeadLetter, size ...int) load {
 	return l
 }
 
-// batch makes a batch of a load; its bytes are overwritten when done is called.
-func (tr *trial) batch(l load) (b *engine.Batch, done func()) {
-	bodies := make([]string, len(l.size))
-	for i, size := range l.size {
-		bodies[i] = bodyOf(l.first+uint64(i), size)
+// batch makes a batch of loads; its bytes are overwritten when done is called.
+func (tr *trial) batch(loads ...load) (b *engine.Batch, done func()) {
+	var spans []engine.Span
+	var chunks []*engine.Chunk
+	for _, l := range loads {
+		bodies := make([]string, len(l.size))
+		for i, size := range l.size {
+			bodies[i] = bodyOf(l.first+uint64(i), size)
+		}
+		c := tr.mint.Chunk(&engine.Stream{Tenant: "default", ID: "s", Tag: "shop.s"}, l.first, 1, bodies...)
+		c.Resource = enginetest.Resource("host.name", "h")
+		spans, chunks = append(spans, spanOf(c, l.dead)), append(chunks, c)
 	}
-	c := tr.mint.Chunk(&engine.Stream{Tenant: "default", ID: "s", Tag: "shop.s"}, l.first, 1, bodies...)
-	c.Resource = enginetest.Resource("host.name", "h")
-	return batchOf(c, l.dead), c.Release
+	b = engine.NewBatch(spans...)
+	b.Pin(chunks)
+	return b, func() {
+		for _, c := range chunks {
+			c.Release()
+		}
+	}
 }
 
-func batchOf(c *engine.Chunk, dead *engine.DeadLetter) *engine.Batch {
-	b := engine.NewBatch(engine.Span{
-		Stream: c.Stream, Records: engine.SelectRange(0, c.Count), Bytes: len(c.Data), Arrived: c.Arrived, Dead: dead,
-	})
-	b.Pin([]*engine.Chunk{c})
-	return b
+func spanOf(c *engine.Chunk, dead *engine.DeadLetter) engine.Span {
+	return engine.Span{Stream: c.Stream, Records: engine.SelectRange(0, c.Count), Bytes: len(c.Data), Arrived: c.Arrived, Dead: dead}
 }
 
 // write writes a load and gives up after some time.
-func (tr *trial) write(l load, patience time.Duration) error {
-	b, done := tr.batch(l)
+func (tr *trial) write(l load, patience time.Duration) error { return tr.writeAll(patience, l) }
+
+// writeAll writes loads as one batch.
+func (tr *trial) writeAll(patience time.Duration, loads ...load) error {
+	b, done := tr.batch(loads...)
 	defer done()
 	ctx, cancel := context.WithTimeout(tr.Context(), patience)
 	defer cancel()
