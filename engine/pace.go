@@ -61,7 +61,9 @@ func (in *intake) pause(reason Reason) {
 func (in *intake) resume() {
 	in.unpause()
 	in.state, in.reason = StateActive, ReasonNone
-	in.stream.SetUrgent(in.session != nil && in.session.halfClosed)
+	if in.stream != nil {
+		in.stream.SetUrgent(in.session != nil && in.session.halfClosed)
+	}
 	in.tell()
 }
 
@@ -94,14 +96,15 @@ func (in *intake) drain() {
 	defer in.mu.Unlock()
 	in.unpause()
 	in.state, in.reason = StateDraining, ReasonShutdown
-	if in.stream != nil {
-		in.hurry()
-	}
+	in.hurry()
 	in.tell()
 }
 
 // hurry lets all that the stream has waiting, and all that comes until it is active again, fly without linger.
 func (in *intake) hurry() {
+	if in.stream == nil { // nothing was let in yet
+		return
+	}
 	in.stream.SetUrgent(true)
 	in.seal(false)
 	in.post()

@@ -48,6 +48,8 @@ type Buffer struct {
 	quit  chan struct{}
 	done  chan struct{} // closed when the checkpointer has ended
 
+	saving sync.Mutex // held while a checkpoint is written; taken before mu
+
 	mu       sync.Mutex // guards what follows, the cursors' fields that say so, and all that is live or given
 	closed   bool
 	recent   recent

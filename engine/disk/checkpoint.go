@@ -154,6 +154,8 @@ func (b *Buffer) spend() {
 
 // save writes a checkpoint, if something changed. What no cursor needs from then on is freed.
 func (b *Buffer) save() error {
+	b.saving.Lock()
+	defer b.saving.Unlock()
 	c, free := b.snapshot()
 	if c == nil {
 		return nil

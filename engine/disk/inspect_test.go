@@ -113,8 +113,12 @@ func TestInspect(t *testing.T) {
 		for i, s := range got.Segments {
 			w := want[i]
 			all = append(all, s.Number)
+			size := int64(64 << 10)
+			if verify && i == len(want)-1 { // it was opened, and the segment had ended early
+				size = 52 << 10
+			}
 			if s.Number != w.Number || s.First != w.First || s.Next != w.Next || s.Entries != int64(w.Next-w.First) ||
-				s.Bytes != w.End || s.Size != 64<<10 || !s.Sealed || s.Name != filepath.Base(w.Name) {
+				s.Bytes != w.End || s.Size != size || !s.Sealed || s.Name != filepath.Base(w.Name) {
 				t.Errorf("segment %+v, want %+v", s, w)
 			}
 		}

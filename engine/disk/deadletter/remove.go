@@ -66,7 +66,6 @@ func (s *Store) tidy() {
 		return slices.Contains(empty, g.number) && find(held, g.number) == nil
 	})
 	s.mu.Unlock()
-	s.trim(held)
 }
 
 // ended reports whether no letter comes into a segment any more: it is of a life before this one, or there are letters behind it.
@@ -80,46 +79,4 @@ func find(segments []seglog.Segment, number uint64) *seglog.Segment {
 		return nil
 	}
 	return &segments[i]
-}
-
-// indexRoom is what the log may write behind the last entry of a segment, and more.
-const indexRoom = 4096
-
-// trim cuts off what segments that ended early have no use for: one ends with each life of the process, and after each failure of
-// the disk, and would take the room of a full one. One with damage is left as it is, for people to look at.
-func (s *Store) trim(held []seglog.Segment) {
-	s.mu.Lock()
-	var long []*segment
-	for i, g := range s.segments {
-		if s.ended(i) && g.size > g.end+2*indexRoom {
-			long = append(long, g)
-		}
-	}
-	s.mu.Unlock()
-	for _, g := range long {
-		of := find(held, g.number)
-		if of == nil || !of.Sealed || len(of.Damage) > 0 {
-			continue
-		}
-		size := g.end + indexRoom
-		if err := s.truncate(of.Name, size); err != nil {
-			s.Log.Warn("cut segment of dead letters", "segment", of.Name, "err", err)
-			continue
-		}
-		s.mu.Lock()
-		g.size = size
-		s.mu.Unlock()
-	}
-}
-
-func (s *Store) truncate(name string, size int64) error {
-	f, err := s.FS.Open(name)
-	if err != nil {
-		return err
-	}
-	if err := f.Truncate(size); err != nil {
-		_ = f.Close()
-		return err
-	}
-	return f.Close()
 }

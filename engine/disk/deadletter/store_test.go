@@ -340,7 +340,7 @@ func TestRestartsTakeNoRoom(t *testing.T) {
 			tr.fill(1)
 		}
 		tr.reopen()
-		if b := tr.Stats().Bytes; b > 40*(10<<10+indexRoom) {
+		if b := tr.Stats().Bytes; b > 40*(16<<10) {
 			tr.Errorf("40 letters take %d bytes", b)
 		}
 		wantBytes := func(spare int64) {

@@ -77,8 +77,28 @@ func (l *Log) recover(r *Recovery) error {
 			return fmt.Errorf("read %s: %w", s.name, err)
 		}
 		l.next = s.next
+		l.shorten(s)
 	}
 	return l.FS.SyncDir(l.Dir) // the process before this one may have ended before it did
+}
+
+// shorten cuts off what a segment that ended early has no use for: one ends with each life of the process, and would take the room
+// of a full one. One with damage is left as it is, for people to look at.
+func (l *Log) shorten(s *segment) {
+	size := (s.end + indexRoom + pageSize - 1) / pageSize * pageSize
+	if len(s.damage) > 0 || s.size-size < l.SegmentSize/8 {
+		return
+	}
+	err := s.file.Truncate(size)
+	if err == nil {
+		size, err = s.file.Size()
+	}
+	if err != nil {
+		l.Log.Warn("shorten segment", "segment", s.name, "err", err)
+		return
+	}
+	l.used += size - s.size
+	s.size = size
 }
 
 // survey opens all segments and reads what they say they are. It changes nothing.
