@@ -54,12 +54,17 @@ bench: build ## Measure against the bare gRPC baseline of the same run
 bench-cloudwatch: build ## Measure the CloudWatch output against a loop through the plain SDK
 	@go run ./bench -only cloudwatch $(ARGS)
 
+.PHONY: bench-disk
+bench-disk: build ## Measure the disk buffer against a bare write and sync, and against JetStream
+	@go run ./bench -only disk $(ARGS)
+
 .PHONY: load
 load: build bin/ghz ## Send 20,000 unary calls at a fresh gateway; all must be OK
 	@tools/load.sh
 
 .PHONY: soak
-soak: build ## Run gateways to CloudWatch under random faults: HOURS=n or MINUTES=n, PARALLEL=m at a time
+soak: build ## Kill gateways KILLS=n times each, then run others under random faults: HOURS=n or MINUTES=n, PARALLEL=m at a time
+	@go run ./tools/crash $(if $(KILLS),-kills $(KILLS))
 	@go run ./tools/soak $(if $(HOURS),-hours $(HOURS)) $(if $(MINUTES),-minutes $(MINUTES)) $(if $(PARALLEL),-parallel $(PARALLEL)) $(ARGS)
 
 ##@ Checks

@@ -1,7 +1,7 @@
 // Bench measures the gateway as a whole process, beside a baseline that runs at the same time on the same machine: what
 // it prints and writes are ratios. README.md says how to read them.
 //
-//	go run ./bench [-quick] [-only throughput|idle|pause|bound|cloudwatch] [-out DIR]
+//	go run ./bench [-quick] [-only throughput|idle|pause|bound|cloudwatch|disk] [-out DIR] [-dir DIR]
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 type bench struct {
 	gateway string   // the binary
 	self    string   // ours, which is also the floor, the loader and the other clients
-	dir     string   // for configs
+	dir     string   // for configs, and for what lies on a disk
 	env     []string // of children; nil: ours
 	quick   bool
 }
@@ -31,6 +31,7 @@ const (
 	partPause      = "pause"
 	partBound      = "bound"
 	partCloudWatch = "cloudwatch"
+	partDisk       = "disk" // only when it is asked for: it needs a disk, and room on it
 )
 
 func main() {
@@ -59,6 +60,12 @@ func run(ctx context.Context, args []string) error {
 			return beFake(ctx, args[1])
 		case rolePut:
 			return bePutter(ctx, args[1])
+		case roleAppend:
+			return beAppender(ctx, args[1])
+		case roleFill:
+			return beFiller(args[1])
+		case roleRecover:
+			return beRecoverer(ctx, args[1])
 		}
 	}
 	return measure(ctx, args)
@@ -68,15 +75,16 @@ func run(ctx context.Context, args []string) error {
 func measure(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := flags.Bool("quick", false, "fewer and shorter rounds: about 3 minutes, for a first look")
-	only := flags.String("only", "", "measure one part: throughput, idle, pause, bound or cloudwatch")
+	only := flags.String("only", "", "measure one part: throughput, idle, pause, bound, cloudwatch or disk")
 	out := flags.String("out", "", "directory for the results (default bench/results for a whole run, else none)")
 	gateway := flags.String("gateway", "bin/sluice", "the gateway's binary")
+	dir := flags.String("dir", "", "directory for temporary files, on the disk that is measured (default the system's)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	parts := []string{partThroughput, partIdle, partPause, partBound, partCloudWatch}
 	if *only != "" {
-		if !slices.Contains(parts, *only) {
+		if parts = append(parts, partDisk); !slices.Contains(parts, *only) {
 			return fmt.Errorf("-only %s: it is one of %v", *only, parts)
 		}
 		parts = []string{*only}
@@ -87,7 +95,7 @@ func measure(ctx context.Context, args []string) (err error) {
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if b.dir, err = os.MkdirTemp("", "sluice-bench-"); err != nil {
+	if b.dir, err = os.MkdirTemp(*dir, "sluice-bench-"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()

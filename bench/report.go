@@ -20,6 +20,7 @@ type report struct {
 	Pause      *pauseResult    `json:"pause,omitempty"`
 	Bound      *boundResult    `json:"bound,omitempty"`
 	CloudWatch []putRow        `json:"cloudwatch,omitempty"`
+	Disk       *diskResult     `json:"disk,omitempty"`
 
 	only string // the part, where it is one alone
 }
@@ -39,6 +40,8 @@ func (r *report) add(ctx context.Context, b bench, part string) (err error) {
 		}
 	case partCloudWatch:
 		r.CloudWatch, err = b.puts(ctx)
+	case partDisk:
+		r.Disk, err = b.disk(ctx)
 	}
 	return err
 }
@@ -83,6 +86,7 @@ func (r *report) markdown() string {
 	r.pauseTable(&b)
 	r.boundTable(&b)
 	r.cloudWatchTables(&b)
+	r.diskTables(&b)
 	return b.String()
 }
 

@@ -51,7 +51,9 @@ func start(t testing.TB, lis net.Listener, eo engine.Options, so server.Options)
 	}
 	metrics := admin.NewMetrics("test")
 	eo.Observer = metrics
-	eo.NewBuffer = func(outputs []engine.BufferOutput) (engine.Buffer, error) { return memory.New(outputs), nil }
+	if eo.NewBuffer == nil {
+		eo.NewBuffer = func(outputs []engine.BufferOutput) (engine.Buffer, error) { return memory.New(outputs), nil }
+	}
 	g := &gateway{t: t, web: enginetest.NewPipe()}
 	var err error
 	if g.engine, err = engine.New(eo); err != nil {

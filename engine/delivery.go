@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -54,6 +55,7 @@ type delivery struct {
 	misfit                              bool            // the last that landed did not fit: one that stood by would have been called off
 	untold                              [][]Span        // delivered, and not told yet
 	tellAt                              time.Time       // when it is
+	unread                              []Span          // dead letters that could not be read when they came
 	parked                              map[string]*parking
 	draining                            bool
 	dropped                             map[string]int64 // records by reason, not yet told
@@ -211,15 +213,19 @@ func (d *delivery) add(now time.Time, s Span) {
 
 // accept takes the dead letters of other outputs. Their bytes are wire bytes again, pro rata: the output that they come from
 // may have measured them its own way.
+// One that cannot be read at the moment keeps its turn, and those behind it theirs.
 func (d *delivery) accept(now time.Time, dead []Span) {
-	for _, s := range dead {
+	dead = append(d.unread, dead...)
+	d.unread = nil
+	for i, s := range dead {
 		c, err := s.Cursor.Load(d.flights, s.Pos)
 		if errors.Is(err, ErrLost) {
 			d.drop([]Span{s}, "lost")
 			continue
-		} else if err != nil { // only a buffer that was closed under us
-			d.engine.log.Error("load dead letter", "output", d.Name, "stream", s.Stream.ID, "err", err)
-			continue
+		} else if err != nil {
+			d.engine.log.Warn("a dead letter cannot be read yet", "output", d.Name, "stream", s.Stream.ID, "err", err)
+			d.unread = slices.Clone(dead[i:])
+			return
 		}
 		s.Bytes = bytesOf(c, s.Records)
 		d.cut(now, s, c)

@@ -66,7 +66,7 @@ func (in *intake) fullness(outputs OutputSet) float64 {
 	if !e.buffer.Durable() {
 		return 0
 	}
-	full, free := 0.0, int64(1<<62)
+	full, free := 0.0, int64(1<<60)
 	tighten := func(used, limit int64) {
 		full, free = max(full, portion(used, limit)), min(free, limit-used)
 	}
@@ -76,6 +76,7 @@ func (in *intake) fullness(outputs OutputSet) float64 {
 			tighten(used, limit)
 		}
 	}
+	room := free
 	for i := range outputs.All() {
 		if d := e.outputs[i]; !d.DropOldest {
 			tighten(d.share.Used(), d.share.Limit())
@@ -92,8 +93,7 @@ func (in *intake) fullness(outputs OutputSet) float64 {
 		full = max(full, portion(tenant, limit))
 	}
 	if stream > minEffective { // whoever has little is not paused for others, as long as there is room at all
-		fair := storageFactor * max(free, 1)
-		full = max(full, portion(stream, fair), portion(tenant, fair))
+		full = max(full, portion(stream, storageFactor*max(free, 1)), portion(tenant, storageFactor*max(room, 1)))
 	}
 	return full
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/sluicelog/sluice/engine"
@@ -42,7 +43,8 @@ func openBuffer(dir string, log *slog.Logger) (*disk.Buffer, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	options := disk.Options{Dir: dir, Log: log}
+	// No stream is forgotten: for how long they are remembered, and how many, the config says.
+	options := disk.Options{Dir: dir, Log: log, StreamTTL: math.MaxInt64, Streams: math.MaxInt}
 	if n := len(found.Segments); n > 0 {
 		options.SegmentSize = found.Segments[n-1].Size // what the config says is not known here
 	}

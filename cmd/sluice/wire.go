@@ -65,6 +65,11 @@ func openLetters(c *config.Config, log *slog.Logger) (*deadletter.Store, error) 
 	if d == nil {
 		return nil, nil //nolint:nilnil // there is none
 	}
+	if err := disk.Probe(disk.Options{Dir: d.Path}); errors.Is(err, seglog.ErrLocked) { // before anything is made in there
+		return nil, fmt.Errorf("buffer.disk.path: %s is used by another gateway; stop that, or give this one a directory of its own", d.Path)
+	} else if err != nil {
+		return nil, fmt.Errorf("buffer.disk.path: %w", err)
+	}
 	return deadletter.Open(deadletter.Options{
 		Dir: filepath.Join(d.Path, config.StoreName), Room: int64(d.DeadLetters.Storage),
 		SegmentSize: c.LettersSegment(), Log: log,
@@ -107,7 +112,7 @@ func (m *Main) newOutputs(ctx context.Context, limits engine.Limits) (options []
 		})
 	}
 	if m.letters, err = openLetters(m.Config, m.Log); err != nil {
-		return options, fmt.Errorf("dead letters: %w", err)
+		return options, err
 	} else if m.letters != nil {
 		options = append(options, m.lettersOutput(readBack))
 	}

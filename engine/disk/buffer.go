@@ -55,6 +55,7 @@ type Buffer struct {
 	recent   recent
 	end      seglog.Place            // behind all that is committed
 	holdings map[uint64]*holding     // by segment
+	progress bool                    // something was done since it was opened
 	dirty    bool                    // since the last checkpoint
 	number   uint64                  // of the last checkpoint
 	failing  map[work]engine.Failure // what does not go now

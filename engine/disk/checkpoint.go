@@ -111,14 +111,14 @@ func (b *Buffer) readCheckpoint() (*checkpoint, error) {
 	case errors.Is(err, errNoCheckpoint):
 		return nil, nil //nolint:nilnil // it is damaged
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", checkpointFile, err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(b.Dir, checkpointFile), err)
 	default:
 		return c, nil
 	}
 }
 
-// spentPause is the least time between checkpoints that are written because a segment may be freed: the sooner it is used again
-// the better, as new files are written more slowly.
+// spentPause is the least time between checkpoints that do not wait for their time: because a segment may be freed, as the sooner it
+// is used again the better, for new files are written more slowly.
 const spentPause = 50 * time.Millisecond
 
 // keep writes checkpoints until the buffer is closed.

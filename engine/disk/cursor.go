@@ -283,6 +283,10 @@ func (c *cursor) Done(parts []engine.Part) error {
 		}
 	}
 	b.dirty = true
+	if !b.progress { // the first checkpoint comes soon: or a process that dies young again and again never gets on
+		b.progress = true
+		b.spend()
+	}
 	chunks = b.recent.trim(chunks)
 	b.mu.Unlock()
 	releaseAll(chunks)

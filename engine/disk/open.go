@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -65,10 +66,35 @@ func (o Options) recycle() int {
 	return int(min(max(o.Room/o.SegmentSize/8, 2), maxRecycle))
 }
 
+// Probe says why a buffer cannot be opened, and changes nothing: seglog.ErrLocked, or that something is of a version that it does not
+// know. What else Open may find out it does not.
+func Probe(o Options) error {
+	o = o.withDefaults()
+	found, err := seglog.Inspect(o.FS, o.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("disk buffer: %w", err)
+	}
+	if err := errors.Join(o.probe(), found.Close()); err != nil {
+		return fmt.Errorf("disk buffer: %w", err)
+	}
+	return nil
+}
+
+// probe looks at the checkpoint's version: before anything is changed.
+func (o Options) probe() error {
+	_, err := (&Buffer{Options: o}).readCheckpoint()
+	return err
+}
+
 // Open opens a buffer for the outputs, whose order is that of OutputSet, or makes it: at most engine.MaxOutputs, of distinct names,
 // with those that it knows from before. It goes on where the process before it was at its last checkpoint. An output that is new
 // begins with what comes from now on.
 func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
+	if err := o.withDefaults().probe(); err != nil {
+		return nil, fmt.Errorf("disk buffer: %w", err)
+	}
 	b := &Buffer{
 		Options: o.withDefaults(), holdings: map[uint64]*holding{}, failing: map[work]engine.Failure{},
 		spent: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),

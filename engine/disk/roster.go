@@ -52,9 +52,11 @@ func (r *roster) commit(c *engine.Chunk, name streamName, l seglog.Label, cursor
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.account(name)
-	a.tag, a.seen = name.tag, max(a.seen, l.Time)
+	a.seen = max(a.seen, l.Time)
 	if c.Resumable {
-		a.epoch, a.last = c.Epoch, c.Last
+		a.tag, a.epoch, a.last = name.tag, c.Epoch, c.Last
+	} else if a.epoch == 0 {
+		a.tag = name.tag
 	}
 	for i := range cursors.All() {
 		r.add(a, i, int64(l.Bytes))
