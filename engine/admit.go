@@ -9,7 +9,7 @@ import (
 // what is stored. Nothing is refused there; a producer that goes on is held by HTTP/2. A stream that holds nothing is always let
 // in, as long as there is room to store.
 func (in *intake) hasRoom() bool {
-	if in.fullness(in.outputs) >= engineCeiling {
+	if in.fullness(in.outputs).over() {
 		return false
 	}
 	if in.held == 0 {

@@ -28,7 +28,8 @@ type delivery struct {
 	share  *Meter
 	dead   *delivery // its dead-letter output; nil
 	cursor Cursor
-	giver  Giver // the cursor, where the buffer is larger than memory; nil
+	giver  Giver  // the cursor, where the buffer is larger than memory; nil
+	pinner Pinner // the same, where its room is free again by pieces
 	cutter cutter
 
 	// lookAhead is as many spans as the engine may hold chunks: it bounds what spans take of memory. A key that cannot fly
@@ -39,7 +40,9 @@ type delivery struct {
 	// ahead is how much it reads ahead at least of a buffer that is larger than memory, in bytes.
 	ahead int64
 
-	box  mailbox
+	box    mailbox
+	buried atomic.Int64 // records that it refused, and that are not safe as dead letters yet
+
 	idle atomic.Bool // it has nothing to do: an append need not gather for it. Used up by one append.
 
 	flights context.Context // of the writes
@@ -176,7 +179,7 @@ func (d *delivery) wantsMore() bool {
 	switch {
 	case d.overShare():
 		return true
-	case d.Scheduler.Waiting() >= d.lookAhead:
+	case d.Scheduler.Waiting() >= d.lookAhead || int(d.buried.Load()) >= d.lookAhead:
 		return false
 	default:
 		return d.giver == nil || d.starving || d.giver.Given() < d.ahead
@@ -264,7 +267,7 @@ func (d *delivery) settleIdle(now time.Time) {
 	d.books.state(now, flying, limit, waiting, len(d.parked))
 }
 
-func (d *delivery) overShare() bool { return d.DropOldest && d.share.Free() < 0 }
+func (d *delivery) overShare() bool { return d.DropOldest && d.shareUsed() > d.share.Limit() }
 
 // evict drops the oldest of what does not fly while the output is over its share, if it is one that drops.
 func (d *delivery) evict(now time.Time) {

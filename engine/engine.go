@@ -102,8 +102,9 @@ func (e *Engine) wire(o Options) error {
 		if d.cursor, err = e.buffer.Cursor(d.Name); err != nil {
 			return errors.Join(fmt.Errorf("output %q: open cursor: %w", d.Name, err), e.buffer.Close())
 		}
-		if d.giver, _ = d.cursor.(Giver); d.giver != nil { // what waits of it is not charged: it may take a sixteenth beside it
-			d.lookAhead = max(minLookAhead, int(e.limits.Engine)/16/spanMemory/len(e.outputs))
+		d.pinner, _ = d.cursor.(Pinner)
+		if d.giver, _ = d.cursor.(Giver); d.giver != nil { // what waits of it is not charged: it may take an eighth beside it
+			d.lookAhead = max(4*minLookAhead, int(e.limits.Engine)/8/spanMemory/len(e.outputs))
 		}
 	}
 	return nil

@@ -23,27 +23,29 @@ type intake struct {
 	made   bool          // the engine made the id up, for a producer without epochs: nobody can come back to it
 	place  *list.Element // in the directory's list of those that may not be connected, whose lock guards it; nil
 
-	mu        sync.Mutex // guards what follows
-	stream    *Stream
-	outputs   OutputSet
-	resource  []byte
-	epoch     uint64
-	naive     bool   // the epoch is the engine's own, and no producer will come back to it
-	next      uint64 // the sequence expected next
-	acked     uint64
-	held      int64  // bytes admitted and not acked
-	untold    int64  // bytes acked since the session was last asked for its status
-	flushed   uint64 // the sequence that the producer asked to flush up to; 0 once it is acked
-	ledger    ledger
-	gather    *gathering
-	state     State
-	reason    Reason
-	pausedAt  time.Time
-	rejected  []Rejection // not yet passed on
-	session   *Session    // attached now; nil
-	blocked   int         // calls of Append that wait for room
-	stopped   bool        // nothing is let in any more
-	forgotten bool        // no longer in the engine's map
+	mu       sync.Mutex // guards what follows
+	stream   *Stream
+	outputs  OutputSet
+	resource []byte
+	epoch    uint64
+	naive    bool   // the epoch is the engine's own, and no producer will come back to it
+	next     uint64 // the sequence expected next
+	acked    uint64
+	held     int64  // bytes admitted and not acked
+	untold   int64  // bytes acked since the session was last asked for its status
+	flushed  uint64 // the sequence that the producer asked to flush up to; 0 once it is acked
+	ledger   ledger
+	gather   *gathering
+	state    State
+	reason   Reason
+	pausedAt time.Time
+	// forFairness: it is paused for others want room in the buffer, too, and not for there is none.
+	forFairness bool
+	rejected    []Rejection // not yet passed on
+	session     *Session    // attached now; nil
+	blocked     int         // calls of Append that wait for room
+	stopped     bool        // nothing is let in any more
+	forgotten   bool        // no longer in the engine's map
 }
 
 // begin applies the rules of tags, epochs and sequences to a producer that attaches. The caller holds the lock.

@@ -151,6 +151,7 @@ func (d *delivery) finishRun(spans []Span, label DoneLabel) {
 	origin := d
 	if dead := spans[0].Dead; dead != nil {
 		origin = d.engine.output(dead.Output)
+		origin.buried.Add(-recordsOf(spans))
 		if label.Result == "delivered" {
 			label = DoneLabel{Result: "dead_lettered", Reason: dead.Reason}
 		}
@@ -190,7 +191,15 @@ func (d *delivery) reject(spans []Span, why DeadLetter) {
 			spans[i].Dead = &why
 		}
 	}
+	d.buried.Add(recordsOf(spans))
 	d.dead.box.bury(spans)
+}
+
+func recordsOf(spans []Span) (n int64) {
+	for i := range spans {
+		n += int64(spans[i].Records.Len())
+	}
+	return n
 }
 
 // drop loses spans, knowingly: it is counted with its reason, and told.

@@ -39,11 +39,12 @@ func (in *intake) judgeFor(outputs OutputSet) {
 	full := in.fullness(outputs)
 	resumeAt := in.engine.limits.ResumeAt
 	switch {
-	case in.state == StateActive && full >= 1:
+	case in.state == StateActive && full.full():
+		in.forFairness = full.hard < 1
 		in.pause(ReasonBufferFull)
 	case in.state == StateActive && in.held >= limit:
 		in.pause(reason)
-	case in.state == StatePaused && float64(in.held) <= resumeAt*float64(limit) && full <= resumeAt:
+	case in.state == StatePaused && float64(in.held) <= resumeAt*float64(limit) && full.eased(in.forFairness, resumeAt):
 		in.resume()
 	}
 }

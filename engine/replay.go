@@ -206,7 +206,7 @@ func (e *Engine) replay(ctx context.Context, output string, c *Chunk, safe func(
 	in := &intake{engine: e, name: streamName{tenant: c.Stream.Tenant, id: c.Stream.ID}}
 	look := time.NewTicker(replayWait)
 	defer look.Stop()
-	for in.fullness(c.Outputs) >= 1 || e.shareFull(i) || !e.meter.TryAdd(c.Charge(), e.limits.Engine) {
+	for in.fullness(c.Outputs).full() || e.shareFull(i) || !e.meter.TryAdd(c.Charge(), e.limits.Engine) {
 		select {
 		case <-look.C:
 		case <-ctx.Done():

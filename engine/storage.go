@@ -57,18 +57,36 @@ const storageFactor = 8
 // storageLook is how often streams are looked at that wait for room in a durable buffer.
 const storageLook = time.Second
 
-// fullness is the part in use of the room that a durable buffer has for the stream's records to these outputs: 1 or more is full. It
-// is that of the threshold that binds most: all of the room, the share of the fullest of the outputs that block, or what the stream,
-// or its tenant, may have of what is left. A stream holds next to nothing there, as it is acked when the disk has it; so no limit on
-// what it holds would keep it from filling the disk. In memory it is 0: there shares move the limits.
-func (in *intake) fullness(outputs OutputSet) float64 {
+// A fullness is the part in use of the room that a durable buffer has for a stream's records: 1 or more is full. In memory it is 0:
+// there shares move the limits.
+type fullness struct {
+	hard float64 // of all of the room, of the share of the fullest output that blocks, or of what the stream or its tenant may have
+	fair float64 // of what the stream, or its tenant, may have of what is left
+}
+
+func (f fullness) full() bool { return f.hard >= 1 || f.fair >= 1 }
+
+// over reports whether it is so full that the stream is not read.
+func (f fullness) over() bool { return f.hard >= engineCeiling || f.fair >= engineCeiling }
+
+// eased reports whether a stream that this paused may go on: what paused it has room again, up to a part, and the other some.
+func (f fullness) eased(fair bool, resumeAt float64) bool {
+	if fair {
+		return f.fair <= resumeAt && f.hard < 1
+	}
+	return f.hard <= resumeAt && f.fair < 1
+}
+
+// fullness is that for the stream's records to these outputs. A stream holds next to nothing in memory, as it is acked when the disk
+// has it; so no limit on what it holds would keep it from filling the disk.
+func (in *intake) fullness(outputs OutputSet) (f fullness) {
 	e := in.engine
 	if !e.buffer.Durable() {
-		return 0
+		return f
 	}
-	full, free := 0.0, int64(1<<60)
+	free := int64(1 << 60)
 	tighten := func(used, limit int64) {
-		full, free = max(full, portion(used, limit)), min(free, limit-used)
+		f.hard, free = max(f.hard, portion(used, limit)), min(free, limit-used)
 	}
 	s, storer := e.buffer.(Storer)
 	if storer {
@@ -79,23 +97,36 @@ func (in *intake) fullness(outputs OutputSet) float64 {
 	room := free
 	for i := range outputs.All() {
 		if d := e.outputs[i]; !d.DropOldest {
-			tighten(d.share.Used(), d.share.Limit())
+			tighten(d.shareUsed(), d.share.Limit())
 		}
 	}
 	if !storer {
-		return full
+		return f
 	}
 	stream, tenant := s.Stored(in.name.tenant, in.name.id)
 	if limit := e.limits.StoredStream; limit > 0 {
-		full = max(full, portion(stream, limit))
+		f.hard = max(f.hard, portion(stream, limit))
 	}
 	if limit := e.limits.StoredTenant; limit > 0 {
-		full = max(full, portion(tenant, limit))
+		f.hard = max(f.hard, portion(tenant, limit))
 	}
 	if stream > minEffective { // whoever has little is not paused for others, as long as there is room at all
-		full = max(full, portion(stream, storageFactor*max(free, 1)), portion(tenant, storageFactor*max(room, 1)))
+		f.fair = max(portion(stream, storageFactor*max(free, 1)), portion(tenant, storageFactor*max(room, 1)))
 	}
-	return full
+	return f
+}
+
+// A Pinner is the cursor of a buffer whose room is free again by pieces: Pinned is how many bytes of it are kept for this output, for
+// whom it needs something of the piece they are in, however little.
+type Pinner interface{ Pinned() int64 }
+
+// shareUsed is how much of its share an output needs: what waits for it or, where that is more, what is kept for it.
+func (d *delivery) shareUsed() int64 {
+	used := d.share.Used()
+	if d.pinner != nil {
+		used = max(used, d.pinner.Pinned())
+	}
+	return used
 }
 
 func portion(used, limit int64) float64 { return float64(used) / float64(limit) }

@@ -37,6 +37,9 @@ func replayOffline(
 	return engine.Replay(ctx, store, f, appendTo, told)
 }
 
+// leastSegment has room for the largest record that any config allows, with its resource.
+const leastSegment = 256 << 20
+
 // openBuffer opens a buffer that no gateway has, for the outputs that it knows.
 func openBuffer(dir string, log *slog.Logger) (*disk.Buffer, []string, error) {
 	found, err := disk.Inspect(nil, dir, false)
@@ -45,9 +48,10 @@ func openBuffer(dir string, log *slog.Logger) (*disk.Buffer, []string, error) {
 	}
 	// No stream is forgotten: for how long they are remembered, and how many, the config says.
 	options := disk.Options{Dir: dir, Log: log, StreamTTL: math.MaxInt64, Streams: math.MaxInt}
-	if n := len(found.Segments); n > 0 {
-		options.SegmentSize = found.Segments[n-1].Size // what the config says is not known here
+	for _, s := range found.Segments { // what the config says is not known here; those that ended early are shorter
+		options.SegmentSize = max(options.SegmentSize, s.Size)
 	}
+	options.SegmentSize = max(options.SegmentSize, leastSegment)
 	names := make([]string, len(found.Outputs))
 	outputs := make([]engine.BufferOutput, len(found.Outputs))
 	for i, o := range found.Outputs {

@@ -70,10 +70,14 @@ func openLetters(c *config.Config, log *slog.Logger) (*deadletter.Store, error) 
 	} else if err != nil {
 		return nil, fmt.Errorf("buffer.disk.path: %w", err)
 	}
-	return deadletter.Open(deadletter.Options{
+	store, err := deadletter.Open(deadletter.Options{
 		Dir: filepath.Join(d.Path, config.StoreName), Room: int64(d.DeadLetters.Storage),
-		SegmentSize: c.LettersSegment(), Log: log,
+		SegmentSize: c.LettersSegment(), Spare: true, Log: log,
 	})
+	if err != nil {
+		return nil, fmt.Errorf("buffer.disk.path: %w", err)
+	}
+	return store, nil
 }
 
 // newOutputs makes all outputs. Where one cannot be made, the others are closed again.

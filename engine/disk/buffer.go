@@ -27,6 +27,7 @@ var (
 	_ engine.Syncer  = (*Buffer)(nil)
 	_ engine.Cursor  = (*cursor)(nil)
 	_ engine.Giver   = (*cursor)(nil)
+	_ engine.Pinner  = (*cursor)(nil)
 )
 
 var errClosed = fmt.Errorf("disk buffer: %w", engine.ErrClosed)
@@ -42,13 +43,15 @@ type Buffer struct {
 	roster   *roster
 	cursors  []*cursor // those that are configured, by index, and behind them those that are not
 
-	stored atomic.Int64 // bytes of segments
+	stored     atomic.Int64 // bytes of segments
+	absentRoom atomic.Int64 // of those, what is kept for outputs alone that are not configured
 
 	spent chan struct{} // of capacity 1, signalled when nobody needs a segment any more
 	quit  chan struct{}
 	done  chan struct{} // closed when the checkpointer has ended
 
-	saving sync.Mutex // held while a checkpoint is written; taken before mu
+	saving   sync.Mutex // held while a checkpoint is written; taken before mu
+	reserved bool       // there is space for one in the reserve; guarded by saving
 
 	mu       sync.Mutex // guards what follows, the cursors' fields that say so, and all that is live or given
 	closed   bool
@@ -151,7 +154,10 @@ func (b *Buffer) committed(entries []*seglog.Entry) {
 		l := e.Owner.(*live) //nolint:forcetypeassert // it is ours
 		l.place, l.after, l.written = e.Place, e.After, true
 		b.recent.committed(l)
-		b.roster.commit(l.chunk, nameOf(l.stream), l.label, l.needs)
+		b.roster.commit(l.chunk, nameOf(l.stream), l.label, l.place.LSN, l.needs)
+		if l.place.Segment != b.end.Segment {
+			b.pin(l.place.Segment)
+		}
 		b.end = l.after
 		h := b.holding(l.place.Segment)
 		for o := range l.needs.All() {
@@ -191,7 +197,7 @@ func (c *cursor) charge(l seglog.Label) {
 func (b *Buffer) holding(segment uint64) *holding {
 	h := b.holdings[segment]
 	if h == nil {
-		h = &holding{unread: make([]seglog.Total, len(b.cursors))}
+		h = &holding{unread: make([]seglog.Total, len(b.cursors)), given: make([]int64, len(b.cursors)), pins: make([]int64, len(b.cursors))}
 		b.holdings[segment] = h
 	}
 	return h
@@ -265,12 +271,14 @@ func (b *Buffer) Cursor(output string) (engine.Cursor, error) {
 }
 
 // Storage implements [engine.Storer]: what segments hold, and how much they may before the last one is begun. That one is for what
-// is under way when all producers are paused.
+// is under way when all producers are paused. What is kept for outputs that are not configured is not room at all: it is not free
+// again while they are not.
 func (b *Buffer) Storage() (used, limit int64) {
 	if b.Room == 0 {
 		return 0, 0
 	}
-	return b.stored.Load(), b.Room - b.SegmentSize
+	absent := b.absentRoom.Load()
+	return max(b.stored.Load()-absent, 0), max(b.Room-b.SegmentSize-absent, b.SegmentSize)
 }
 
 // Stored implements [engine.Storer].

@@ -118,8 +118,9 @@ func (b *Buffer) readCheckpoint() (*checkpoint, error) {
 }
 
 // spentPause is the least time between checkpoints that do not wait for their time: because a segment may be freed, as the sooner it
-// is used again the better, for new files are written more slowly.
-const spentPause = 50 * time.Millisecond
+// is used again the better, for new files are written more slowly; and because a process that is young was done with something. Each
+// holds up the commits of that moment.
+const spentPause = 100 * time.Millisecond
 
 // keep writes checkpoints until the buffer is closed.
 func (b *Buffer) keep() {
@@ -162,7 +163,10 @@ func (b *Buffer) save() error {
 	}
 	content, err := c.encode()
 	if err == nil {
-		err = seglog.ReplaceFile(b.FS, filepath.Join(b.Dir, checkpointFile), content)
+		name := filepath.Join(b.Dir, checkpointFile)
+		if err = seglog.ReplaceFile(b.FS, name, content); b.spendReserve(err) {
+			err = seglog.ReplaceFile(b.FS, name, content)
+		}
 	}
 	if err != nil {
 		b.mu.Lock()
@@ -177,6 +181,7 @@ func (b *Buffer) save() error {
 	b.mu.Unlock()
 	err = b.log.Free(free...)
 	b.stored.Store(b.log.Stored())
+	b.keepReserve()
 	return err
 }
 
@@ -199,13 +204,18 @@ func (b *Buffer) snapshot() (*checkpoint, []uint64) {
 		c.Cursors = append(c.Cursors, cur.save())
 	}
 	var free []uint64
+	absent := int64(0)
 	for _, s := range segments {
 		if h := b.holdings[s.Number]; h != nil && !h.empty() {
 			c.Needed = append(c.Needed, s.Number)
+			if !h.anyNeeds(b.known.Len()) {
+				absent += s.Size
+			}
 		} else if s.Sealed {
 			free = append(free, s.Number)
 		}
 	}
+	b.absentRoom.Store(absent)
 	return c, free
 }
 

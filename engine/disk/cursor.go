@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
@@ -27,6 +28,7 @@ type cursor struct {
 	again   []*given              // what a process before this one had given out, and was not done: it is given out once more
 	backlog engine.Backlog        // but for Oldest
 	out     int64                 // bytes of what is given
+	pinned  atomic.Int64          // bytes of segments that are kept for it
 	lost    int64                 // records that could not be read any more
 	adrift  bool                  // the streams' accounts are not told of some that were lost
 }
@@ -127,6 +129,10 @@ func (c *cursor) find(from seglog.Place) (step seglog.Step, ok bool, err error) 
 			break // what is younger is looked for by its bit
 		}
 		name, bad := b.streamOf(step.Place)
+		if errors.Is(bad, seglog.ErrGone) { // the output that it was for is done with it
+			from = step.After
+			continue
+		}
 		if bad != nil || c.Takes(name.tag) { // what cannot be read is told by whoever loads it
 			return step, true, nil //nolint:nilerr // it is
 		}
@@ -155,7 +161,8 @@ func (c *cursor) forgive(h *holding) {
 	}
 	h.unread[c.index] = seglog.Total{}
 	c.lost += t.Records
-	c.adrift = true
+	c.adrift, c.buffer.dirty = true, true
+	c.unpin(h)
 	c.settle(t)
 }
 
@@ -203,6 +210,7 @@ func (c *cursor) lose(g *given, err error) bool {
 	c.lost += int64(g.left)
 	c.backlog.Records -= int64(g.left)
 	c.finish(g, nil)
+	b.dirty = true
 	return true
 }
 
@@ -211,6 +219,35 @@ func (c *cursor) Given() int64 {
 	c.buffer.mu.Lock()
 	defer c.buffer.mu.Unlock()
 	return c.out
+}
+
+// Pinned implements [engine.Pinner].
+func (c *cursor) Pinned() int64 { return c.pinned.Load() }
+
+// freshSegments is how many of the newest segments nobody is charged with for keeping them: every output needs something of those.
+const freshSegments = 2
+
+// pin charges the cursors with the segments that they keep, now that so many were begun. The lock is held.
+func (b *Buffer) pin(newest uint64) {
+	for number, h := range b.holdings {
+		if number+freshSegments > newest {
+			continue
+		}
+		for _, c := range b.cursors {
+			if h.pins[c.index] == 0 && h.needs(c.index) {
+				h.pins[c.index] = b.SegmentSize
+				c.pinned.Add(b.SegmentSize)
+			}
+		}
+	}
+}
+
+// unpin takes it back where the cursor needs nothing of a segment any more.
+func (c *cursor) unpin(h *holding) {
+	if !h.needs(c.index) {
+		c.pinned.Add(-h.pins[c.index])
+		h.pins[c.index] = 0
+	}
 }
 
 // Lost implements [engine.Loser].
@@ -322,7 +359,9 @@ func (c *cursor) finish(g *given, chunks []*engine.Chunk) []*engine.Chunk {
 	}
 	c.settle(seglog.Total{Entries: 1, Bytes: int64(g.label.Bytes)})
 	h := b.holding(g.place.Segment)
-	if h.given--; h.empty() && g.place.Segment != b.end.Segment {
+	h.given[c.index]--
+	c.unpin(h)
+	if h.empty() && g.place.Segment != b.end.Segment {
 		b.spend()
 	}
 	if l := b.recent.get(g.place.LSN); l != nil {

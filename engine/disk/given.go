@@ -93,14 +93,25 @@ func (r *ranges) fit(records int) bool {
 // A holding is what is still needed of a segment.
 type holding struct {
 	unread []seglog.Total // by cursor: not given out yet
-	given  int64          // given out and not done, of all cursors
+	given  []int64        // by cursor: given out and not done
+	pins   []int64        // by cursor: what it was charged with for keeping the segment, in bytes
 }
 
 func (h *holding) give(cursor int, l seglog.Label) {
 	h.unread[cursor].Sub(l)
-	h.given++
+	h.given[cursor]++
 }
 
-func (h *holding) empty() bool {
-	return h.given == 0 && !slices.ContainsFunc(h.unread, func(t seglog.Total) bool { return t.Entries > 0 })
+func (h *holding) needs(cursor int) bool { return h.given[cursor] > 0 || h.unread[cursor].Entries > 0 }
+
+// anyNeeds reports whether any of the first so many cursors needs something of it.
+func (h *holding) anyNeeds(cursors int) bool {
+	for cursor := range cursors {
+		if h.needs(cursor) {
+			return true
+		}
+	}
+	return false
 }
+
+func (h *holding) empty() bool { return !h.anyNeeds(len(h.given)) }

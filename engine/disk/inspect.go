@@ -55,7 +55,7 @@ func newLook(inspect func(seglog.FS, string) (*seglog.Inspection, error), files 
 		return nil, fmt.Errorf("disk buffer: %w", err)
 	}
 	b := &Buffer{
-		Options: Options{Dir: dir, FS: found.Log.FS}.withDefaults(), log: found.Log, roster: newRoster(0),
+		Options: Options{Dir: dir, FS: found.Log.FS}.withDefaults(), log: found.Log, roster: newRoster(),
 		holdings: map[uint64]*holding{}, failing: map[work]engine.Failure{},
 	}
 	l := &look{Buffer: b, found: found}

@@ -28,7 +28,11 @@ func (b *Buffer) restore(outputs []engine.BufferOutput) (*checkpoint, error) {
 	if err := b.configure(outputs, last, start); err != nil {
 		return nil, err
 	}
-	b.roster = newRoster(len(b.cursors))
+	blocks := make([]bool, len(b.cursors))
+	for i, c := range b.cursors {
+		blocks[i] = i < len(outputs) && !c.Optional
+	}
+	b.roster = newRoster(blocks...)
 	b.roster.restore(last.Streams, b.cursors)
 	segments := b.log.Segments()
 	for i := range last.Cursors {
@@ -41,7 +45,9 @@ func (b *Buffer) restore(outputs []engine.BufferOutput) (*checkpoint, error) {
 			return nil, err
 		}
 	}
-	return last, b.catchUp(last.End)
+	err = b.catchUp(last.End)
+	b.pin(b.end.Segment)
+	return last, err
 }
 
 // catchUp notes what of which streams was committed since the last checkpoint.
@@ -49,6 +55,7 @@ func (b *Buffer) catchUp(from seglog.Place) error {
 	b.end = b.log.End()
 	if from.LSN > b.end.LSN { // the machine stopped before the log was synced
 		b.drift()
+		b.roster.lose(b.end.LSN)
 	}
 	var room []byte
 	for p := from; ; {
@@ -72,7 +79,7 @@ func (b *Buffer) catchUp(from seglog.Place) error {
 				needed = needed.With(i)
 			}
 		}
-		b.roster.commit(c, name, step.Label, needed)
+		b.roster.commit(c, name, step.Label, step.LSN, needed)
 	}
 }
 
@@ -154,7 +161,7 @@ func (c *cursor) resume(s *savedCursor, segments []seglog.Segment) {
 		}
 		c.put(g)
 		c.again = append(c.again, g)
-		b.holding(g.place.Segment).given++
+		b.holding(g.place.Segment).given[c.index]++
 		c.charge(g.label)
 		c.backlog.Records -= int64(g.label.Records) - int64(g.left)
 	}

@@ -14,11 +14,13 @@ import (
 type account struct {
 	tenant, id string
 	tag        string
-	epoch      uint64  // of the last chunk whose epoch is its producer's; 0: there was none
-	last       uint64  // its last sequence
-	seen       int64   // when the last chunk arrived, in nanoseconds since 1970
-	need       []int64 // bytes, by cursor
-	stored     int64   // the most that any cursor needs
+	epoch      uint64     // of the last chunk whose epoch is its producer's; 0: there was none
+	last       uint64     // its last sequence
+	lsn        seglog.LSN // of the chunk that says so
+	seen       int64      // when the last chunk arrived, in nanoseconds since 1970
+	need       []int64    // bytes, by cursor
+	stored     int64      // the most that any cursor needs that blocks
+	needed     bool       // by any cursor
 }
 
 type accountName struct{ tenant, id string }
@@ -29,11 +31,12 @@ type roster struct {
 	mu       sync.Mutex // guards what follows, and the accounts
 	accounts map[accountName]*account
 	tenants  map[string]int64 // stored
-	cursors  int
+	blocks   []bool           // by cursor: what it needs counts against the limits of its streams
 }
 
-func newRoster(cursors int) *roster {
-	return &roster{accounts: map[accountName]*account{}, tenants: map[string]int64{}, cursors: cursors}
+// newRoster makes one for cursors, and says which of them block: not those of outputs that drop, or are not configured.
+func newRoster(blocks ...bool) *roster {
+	return &roster{accounts: map[accountName]*account{}, tenants: map[string]int64{}, blocks: blocks}
 }
 
 // account gives a stream's, or makes it. The lock is held.
@@ -41,20 +44,20 @@ func (r *roster) account(name streamName) *account {
 	key := accountName{name.tenant, name.id}
 	a := r.accounts[key]
 	if a == nil {
-		a = &account{tenant: name.tenant, id: name.id, need: make([]int64, r.cursors)}
+		a = &account{tenant: name.tenant, id: name.id, need: make([]int64, len(r.blocks))}
 		r.accounts[key] = a
 	}
 	return a
 }
 
 // commit notes a chunk that is committed, for these cursors.
-func (r *roster) commit(c *engine.Chunk, name streamName, l seglog.Label, cursors engine.OutputSet) {
+func (r *roster) commit(c *engine.Chunk, name streamName, l seglog.Label, lsn seglog.LSN, cursors engine.OutputSet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.account(name)
 	a.seen = max(a.seen, l.Time)
 	if c.Resumable {
-		a.tag, a.epoch, a.last = name.tag, c.Epoch, c.Last
+		a.tag, a.epoch, a.last, a.lsn = name.tag, c.Epoch, c.Last, lsn
 	} else if a.epoch == 0 {
 		a.tag = name.tag
 	}
@@ -67,11 +70,17 @@ func (r *roster) commit(c *engine.Chunk, name streamName, l seglog.Label, cursor
 func (r *roster) add(a *account, cursor int, bytes int64) {
 	a.need[cursor] += bytes
 	before := a.stored
-	a.stored = max(slices.Max(a.need), 0)
+	a.stored, a.needed = 0, false
+	for i, n := range a.need {
+		a.needed = a.needed || n > 0
+		if r.blocks[i] {
+			a.stored = max(a.stored, n)
+		}
+	}
 	if r.tenants[a.tenant] += a.stored - before; r.tenants[a.tenant] == 0 {
 		delete(r.tenants, a.tenant)
 	}
-	if a.stored == 0 && a.epoch == 0 { // nobody comes back to it
+	if !a.needed && a.epoch == 0 { // nobody comes back to it
 		delete(r.accounts, accountName{a.tenant, a.id})
 	}
 }
@@ -114,7 +123,7 @@ func (r *roster) forget(before time.Time, most int) {
 	var idle []*account
 	for name, a := range r.accounts {
 		switch {
-		case a.stored > 0:
+		case a.needed:
 		case a.seen < before.UnixNano():
 			delete(r.accounts, name)
 		default:
@@ -136,6 +145,7 @@ type savedStream struct {
 	Tag    string        `json:"tag"`
 	Epoch  uint64        `json:"epoch,omitempty"`
 	Last   uint64        `json:"last,omitempty"`
+	LSN    seglog.LSN    `json:"lsn,omitempty"`  // of the chunk that says so
 	Seen   int64         `json:"seen"`           // in nanoseconds since 1970
 	Need   map[int]int64 `json:"need,omitempty"` // bytes, by the id of the cursor
 }
@@ -146,7 +156,7 @@ func (r *roster) save(cursors []*cursor) []savedStream {
 	defer r.mu.Unlock()
 	all := make([]savedStream, 0, len(r.accounts))
 	for _, a := range r.accounts {
-		s := savedStream{Tenant: a.tenant, ID: a.id, Tag: a.tag, Epoch: a.epoch, Last: a.last, Seen: a.seen}
+		s := savedStream{Tenant: a.tenant, ID: a.id, Tag: a.tag, Epoch: a.epoch, Last: a.last, LSN: a.lsn, Seen: a.seen}
 		for i, bytes := range a.need {
 			if bytes != 0 {
 				if s.Need == nil {
@@ -167,11 +177,23 @@ func (r *roster) restore(saved []savedStream, cursors []*cursor) {
 	for i := range saved {
 		s := &saved[i]
 		a := r.account(streamName{s.Tenant, s.ID, s.Tag})
-		a.tag, a.epoch, a.last, a.seen = s.Tag, s.Epoch, s.Last, s.Seen
+		a.tag, a.epoch, a.last, a.lsn, a.seen = s.Tag, s.Epoch, s.Last, s.LSN, s.Seen
 		for j, c := range cursors {
 			if bytes := s.Need[c.id]; bytes > 0 {
 				r.add(a, j, bytes)
 			}
+		}
+	}
+}
+
+// lose says that the log lost what came from an LSN on. Where that was a stream's last, nobody knows how far it is stored: its producer
+// sends again what it was not acked for, which may be stored twice, and is not lost.
+func (r *roster) lose(from seglog.LSN) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.accounts {
+		if a.lsn >= from {
+			a.epoch, a.last, a.lsn = 0, 0, 0
 		}
 	}
 }

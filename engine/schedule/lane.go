@@ -65,6 +65,11 @@ func (l *lane) push(w waiting) {
 		}
 		l.dips.push(dip{turn{w.Arrived, w.number}})
 	}
+	if l.spans.len() > 0 {
+		if last := l.spans.last(); last.Pos == w.Pos && last.Cursor == w.Cursor { // the chunk is pinned once
+			w.Charge = 0
+		}
+	}
 	l.spans.push(w)
 	l.weigh(&w.Span, 1)
 }

@@ -21,7 +21,7 @@ func Open(o Options) (*Store, error) {
 	// Full is what this package says, before it appends: an entry that waits for room could not be taken back. Files are not
 	// used again: what is on the disk is what the letters take.
 	log, recovery, err := seglog.Open(seglog.Options{
-		FS: s.FS, Dir: s.Dir, SegmentSize: s.SegmentSize, Recycle: -1, Sync: seglog.SyncAlways, Log: s.Log,
+		FS: s.FS, Dir: s.Dir, SegmentSize: s.SegmentSize, Spare: s.Spare, Recycle: -1, Sync: seglog.SyncAlways, Log: s.Log,
 		Committed: s.committed, Failing: s.failed,
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ type Options struct {
 	// left of it, so the files may take one segment more.
 	Room        int64
 	SegmentSize int64        // in bytes: 16 MiB, at most an eighth of Room. A letter takes at most half of one
+	Spare       bool         // a file is kept ready from the start: what is refused must not wait for space that only it can free
 	Log         *slog.Logger // slog.DiscardHandler
 }
 

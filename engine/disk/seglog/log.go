@@ -17,6 +17,7 @@ type Options struct {
 	Dir         string // it is made where it is not there
 	SegmentSize int64  // of a file, in bytes: 64 MiB; from 16 KiB to 1 GiB
 	Storage     int64  // of all files together, in bytes: no bound but the disk's; what is in quarantine does not count
+	Spare       bool   // a file is kept ready from the start, so that the first segment needs no space when it is begun
 	Recycle     int    // files that are kept for use again: 2, negative: none. What is overwritten is written faster
 	Sync        SyncPolicy
 	Interval    time.Duration // between syncs, with SyncInterval: 1 s

@@ -79,7 +79,21 @@ func (l *Log) recover(r *Recovery) error {
 		l.next = s.next
 		l.shorten(s)
 	}
+	if l.Spare {
+		l.provide()
+	}
 	return l.FS.SyncDir(l.Dir) // the process before this one may have ended before it did
+}
+
+// provide makes a file for the first segment. Without it, it is made when it is needed.
+func (l *Log) provide() {
+	l.number++
+	f, err := l.spare()
+	if err != nil {
+		l.Log.Warn("no file is kept ready", "err", err)
+		return
+	}
+	l.idle = append(l.idle, f)
 }
 
 // shorten cuts off what a segment that ended early has no use for: one ends with each life of the process, and would take the room

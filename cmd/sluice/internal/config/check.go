@@ -104,8 +104,8 @@ func (k *checker) server(s Server) {
 		if listen && s.Admin == s.Listen && !strings.HasSuffix(s.Listen, ":0") {
 			k.refuse("server.admin", "is the address of server.listen")
 		} else if !isLoopback(s.Admin) {
-			k.warn("server.admin", "%s is reached from other machines, and shows whoever asks the outputs' errors and, by "+
-				"/debug/pprof, what the process does", s.Admin)
+			k.warn("server.admin", "%s is reached from other machines: whoever asks is shown the outputs' errors and, by /debug/pprof, "+
+				"what the process does, and may read, replay and drop dead letters where there is a store of them", s.Admin)
 		}
 	}
 	if listen && s.TLS == nil && !isLoopback(s.Listen) {

@@ -22,8 +22,12 @@ func (k *checker) disk(c *Config) {
 		if segment < d.Segment {
 			path = "buffer.disk.storage"
 		}
-		k.refuse(path, "makes files of %s, an eighth of storage at most; they must have room for %d appends of limits.max_append or "+
-			"chunks of buffer.gather.size, %s", segment, chunksOfSegment, largest)
+		least := chunksOfSegment * largest
+		if path == "buffer.disk.storage" {
+			least *= 8
+		}
+		k.refuse(path, "must be at least %s: a file is an eighth of storage at most, and has room for %d appends of limits.max_append, or "+
+			"chunks of buffer.gather.size", least, chunksOfSegment)
 	}
 	if c.Limits.Stream.Storage.Of(int64(d.Storage)) > int64(d.Storage) {
 		k.refuse("limits.stream.storage", "is more than buffer.disk.storage, %s", d.Storage)
@@ -32,7 +36,7 @@ func (k *checker) disk(c *Config) {
 		k.refuse("limits.tenant.storage", "is more than buffer.disk.storage, %s", d.Storage)
 	}
 	if least := 8 * c.LettersSegment(); int64(d.DeadLetters.Storage) < least {
-		k.refuse("buffer.disk.dead_letters.storage", "is less than %s, 8 files with room for %d records of limits.max_append",
+		k.refuse("buffer.disk.dead_letters.storage", "must be at least %s: 8 files with room for %d records of limits.max_append each",
 			Size(least), chunksOfSegment)
 	}
 }
