@@ -102,3 +102,40 @@ func TestReadAheadGoesOnBehindAKeyThatBacksOff(t *testing.T) {
 		r.finish()
 	})
 }
+
+// What an output refuses waits for its dead letters to be safe. While they are not, no more is read than can be remembered.
+func TestReadAheadOfWhatIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := func(context.Context, *engine.Batch) error { return engine.Permanent("no", errDown) }
+		b := &large{}
+		output, dead := keyed("out", &probe{answer: refuse}), &probe{answer: alwaysDown}
+		output.DeadLetter = "dead"
+		r := newRig(t, engine.Options{
+			Limits:  engine.Limits{Stream: 256 * mib, GatherBytes: 2 * kib},
+			Outputs: []engine.OutputOptions{output, keyed("dead", dead)}, Routes: []engine.Route{{Match: "**", Outputs: []string{"out"}}},
+			NewBuffer: func(outputs []engine.BufferOutput) (engine.Buffer, error) {
+				b.Buffer = memory.New(outputs)
+				return b, nil
+			},
+		})
+		s := r.open(engine.Open{StreamID: "s"})
+		const records = 150_000
+		for n := uint64(1); n <= records; n += 100 {
+			r.append(s, n, numbered("x", 100)...)
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		most := 256 * mib / 8 / 512 / 2 // an eighth of the engine's limit, for two outputs
+		if waiting := r.output("dead").Waiting; waiting > most+1000 || waiting < 10 {
+			t.Errorf("%d spans wait for their dead letters to be safe, at most %d may be read", waiting, most)
+		}
+		if given, all := b.given.Load(), r.output("out").Backlog.Bytes; given > all*9/10 {
+			t.Errorf("%d of %d bytes were read", given, all)
+		}
+		dead.will(nil)
+		r.finish()
+		if n := len(dead.taken()); n != records {
+			t.Errorf("%d dead letters, want %d", n, records)
+		}
+	})
+}

@@ -192,3 +192,39 @@ func TestReadBack(t *testing.T) {
 		r.finish()
 	})
 }
+
+// A stream that was paused for others want room, too, resumes when it has less of it, though all of the room is fuller than where those
+// resume that were paused for there was none.
+func TestWhatPausedAStreamResumesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const mib = 1 << 20
+		out := keyed("out", &probe{})
+		out.Share = 100 * mib
+		r, b := newStoring(t, nil, out)
+		b.limit, b.used, b.streams = 100*mib, 95*mib, map[string]int64{"default/s": 41 * mib}
+		s := r.open(engine.Open{StreamID: "s"})
+		r.append(s, 1, "x")
+		for _, step := range []struct {
+			used, stored int64
+			state        engine.State
+		}{
+			{95 * mib, 41 * mib, engine.StatePaused},
+			{95 * mib, 33 * mib, engine.StatePaused},
+			{95 * mib, 31 * mib, engine.StateActive},
+			{100 * mib, 1, engine.StatePaused}, // there is no room at all
+			{95 * mib, 1, engine.StatePaused},
+			{80 * mib, 1, engine.StateActive},
+		} {
+			b.used, b.streams["default/s"] = step.used, step.stored
+			if step.used == 100*mib {
+				r.append(s, 2, "x")
+			}
+			time.Sleep(time.Minute)
+			if st := status(s); st.State != step.state {
+				t.Errorf("%d MiB used, %d stored: %+v", step.used/mib, step.stored/mib, st)
+			}
+		}
+		b.used = 0
+		r.finish()
+	})
+}

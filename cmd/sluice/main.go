@@ -18,13 +18,13 @@ const (
 	exitOK          = 0
 	exitFailure     = 1 // something did not work, or not all was acked
 	exitUsage       = 2 // the command line or the config is wrong
-	exitUndelivered = 3 // serve stopped with records that were not delivered
+	exitUndelivered = 3 // serve stopped with records that were not delivered, and are not kept
 )
 
 const description = `A gateway for log records over gRPC, with exact memory limits.
 
 Exit codes: 0 all is well; 1 something failed, or not all was acked; 2 the command line or the config is wrong;
-3 the gateway stopped with records that were not delivered.`
+3 the gateway stopped with records that were not delivered, and that no disk buffer keeps.`
 
 // cli is the command line.
 type cli struct {

@@ -24,8 +24,9 @@ type serveCmd struct {
 // Help has examples.
 func (serveCmd) Help() string {
 	return `On SIGTERM, SIGINT or SIGHUP the gateway takes no new streams and delivers what it holds for up to server.shutdown_grace; then
-it says what of which stream was not delivered where, and exits with 3 if there was any. On a second signal it does so
-at once. A config is read at the start alone.
+it says what of which stream was not delivered where, and exits with 3 if there was any. What a disk buffer keeps for the next start
+does not count; what it could not store does, and was not acked. On a second signal it does so at once. A config is read at the start
+alone.
 
 Go's memory limit is set to 90 % of the process's less what the engine may hold, unless GOMEMLIMIT is set, and its heap is
 collected when it has grown by half, unless GOGC is set.
@@ -158,11 +159,11 @@ func shutDown(ctx context.Context, m *Main, signals <-chan os.Signal) error {
 	close(closed)
 	<-watched
 
-	records := tellUndelivered(m.Log, left)
+	records, kept := tellUndelivered(m.Log, left)
 	if err != nil {
 		m.Log.Error("not all ended in order", "err", err)
 	}
-	m.Log.Info("stopped", "undelivered", records, "took", time.Since(start).Round(time.Millisecond).String())
+	m.Log.Info("stopped", "undelivered", records, "kept", kept, "took", time.Since(start).Round(time.Millisecond).String())
 	switch {
 	case records > 0:
 		return &exitError{code: exitUndelivered}
@@ -173,12 +174,14 @@ func shutDown(ctx context.Context, m *Main, signals <-chan os.Signal) error {
 	}
 }
 
-// tellUndelivered says exactly what was not delivered, and gives how many records of these the buffer does not keep.
-func tellUndelivered(log *slog.Logger, left []engine.Undelivered) (records int64) {
+// tellUndelivered says exactly what was not delivered, and gives how many records of these nobody keeps here, and how many the buffer
+// does: for each output that has yet to deliver them.
+func tellUndelivered(log *slog.Logger, left []engine.Undelivered) (records, kept int64) {
 	for _, u := range left {
 		switch {
 		case u.Kept:
 			log.Warn("kept for the next start", "records", u.Records, "output", u.Output)
+			kept += u.Records
 			continue
 		case u.Output == "":
 			log.Error("not stored, and not acked", "records", u.Records, "stream", u.Stream.ID, "tag", u.Stream.Tag,
@@ -189,5 +192,5 @@ func tellUndelivered(log *slog.Logger, left []engine.Undelivered) (records int64
 		}
 		records += u.Records
 	}
-	return records
+	return records, kept
 }

@@ -13,12 +13,13 @@ import (
 // A restarting is a buffer that is opened and closed again and again, on a real directory.
 type restarting struct {
 	*Buffer
-	t       *testing.T
-	options Options
-	outputs []string
-	start   map[string]func(tag string) bool // which of them begin with the oldest, of which tags
-	mint    enginetest.Mint
-	next    uint64
+	t        *testing.T
+	options  Options
+	outputs  []string
+	optional map[string]bool
+	start    map[string]func(tag string) bool // which of them begin with the oldest, of which tags
+	mint     enginetest.Mint
+	next     uint64
 }
 
 func newRestarting(t *testing.T, outputs ...string) *restarting {
@@ -34,6 +35,7 @@ func (r *restarting) open() {
 		takes := r.start[name]
 		outputs = append(outputs, engine.BufferOutput{
 			Name: name, Share: engine.NewMeter(1 << 30), StartOldest: takes != nil, Takes: takes,
+			Optional: r.optional[name],
 		})
 	}
 	b, err := Open(r.options, outputs)

@@ -127,17 +127,22 @@ type report struct {
 // livez fails when a restart is what helps; see stuck.
 func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 	now, st := time.Now(), s.sources.Engine()
-	r := report{Status: "ok", Stuck: stuck(now, &st, s.stallAfter), Failing: failing(now, &st, s.stallAfter)}
+	r := report{Status: "ok", Stuck: stuck(now, &st, s.stallAfter), Failing: s.failing(now, &st)}
 	if len(r.Stuck) > 0 {
 		r.Status = "stuck"
 	}
 	r.write(w)
 }
 
+// failing is all that is told and fails nothing.
+func (s *Server) failing(now time.Time, st *engine.Stats) []finding {
+	return append(failing(now, st, s.stallAfter), failingLetters(now, s.sources.Letters)...)
+}
+
 // readyz fails before the gateway takes streams and from when it drains.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	now, st := time.Now(), s.sources.Engine()
-	r := report{Status: "ok", Failing: failing(now, &st, s.stallAfter)}
+	r := report{Status: "ok", Failing: s.failing(now, &st)}
 	switch {
 	case st.Draining:
 		r.Status = "draining"

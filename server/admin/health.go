@@ -47,6 +47,18 @@ func stuck(now time.Time, st *engine.Stats, stallAfter time.Duration) []finding 
 	return found
 }
 
+// failingLetters is a finding where the store of dead letters takes none.
+func failingLetters(now time.Time, letters func() engine.LetterStats) []finding {
+	if letters == nil {
+		return nil
+	}
+	st := letters()
+	if st.Failing == nil {
+		return nil
+	}
+	return []finding{{Buffer: "dead letters", Since: now, What: st.Failing.Error()}}
+}
+
 // failing finds what the buffer cannot do now, and outputs that have waited for stallAfter with data and without a success. It is told and alerted on, and fails
 // no probe: the other outputs go on, and the streams of this one are paused, which is what their producers are told.
 func failing(now time.Time, st *engine.Stats, stallAfter time.Duration) []finding {
