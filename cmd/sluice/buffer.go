@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"syscall"
 
+	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
 	"github.com/sluicelog/sluice/engine/disk"
+	"github.com/sluicelog/sluice/engine/disk/deadletter"
 	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
@@ -38,14 +41,15 @@ Examples:
 
 // Run looks at the buffer.
 func (c bufferInspectCmd) Run(t terminal) error {
-	r, err := disk.Inspect(nil, c.Dir, false)
+	r, err := inspectBuffer(c.Dir, false)
 	if err != nil {
 		return bufferError(c.Dir, err)
 	}
 	if c.JSON {
 		return printJSON(t.out, r)
 	}
-	printReport(t.out, r)
+	printReport(t.out, r.Report)
+	printLetters(t.out, r.Letters)
 	return nil
 }
 
@@ -67,19 +71,37 @@ Examples:
 
 // Run verifies the buffer.
 func (c bufferVerifyCmd) Run(t terminal) error {
-	r, err := disk.Inspect(nil, c.Dir, true)
+	r, err := inspectBuffer(c.Dir, true)
 	if err != nil {
 		return bufferError(c.Dir, err)
 	}
 	if !c.JSON {
-		printVerdict(t.out, c.Dir, r)
+		printVerdict(t.out, c.Dir, r.Report)
+		printLetters(t.out, r.Letters)
 	} else if err := printJSON(t.out, r); err != nil {
 		return err
 	}
-	if !r.Good() {
+	if !r.Good() || r.Letters != nil && !r.Letters.Good() {
 		return &exitError{code: exitFailure} // it was told what is wrong
 	}
 	return nil
+}
+
+// A bufferReport is what is in a buffer's directory.
+type bufferReport struct {
+	*disk.Report
+	Letters *deadletter.Report `json:"dead_letters,omitempty"` // nil: there is no store
+}
+
+func inspectBuffer(dir string, verify bool) (r bufferReport, err error) {
+	if r.Report, err = disk.Inspect(nil, dir, verify); err != nil {
+		return r, err
+	}
+	r.Letters, err = deadletter.Inspect(nil, filepath.Join(dir, config.StoreName), verify)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	return r, err
 }
 
 type bufferForgetCmd struct {

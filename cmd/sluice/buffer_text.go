@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/engine/disk"
+	"github.com/sluicelog/sluice/engine/disk/deadletter"
 	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
@@ -167,6 +168,20 @@ func printVerdict(w io.Writer, dir string, r *disk.Report) {
 	}
 	fmt.Fprintf(w, "%s: %s; read %s, %d entries in %s\n", dir, verdict, bytesText(r.Read), entries,
 		plural(len(r.Segments), "segment"))
+}
+
+// printLetters prints what is in the store of dead letters, and what is wrong with it; nil: there is none.
+func printLetters(w io.Writer, r *deadletter.Report) {
+	if r == nil {
+		return
+	}
+	for _, d := range r.Damage {
+		fmt.Fprintf(w, "damage: dead letters: %s\n", d)
+	}
+	if r.Unknown {
+		fmt.Fprintln(w, "damage: dead letters: what was removed cannot be read, all letters are there again")
+	}
+	fmt.Fprintf(w, "store of dead letters: %s, %s on the disk\n", plural(int(r.Letters), "letter"), bytesText(r.Bytes))
 }
 
 // timeText is a time for people; empty: there is none.
