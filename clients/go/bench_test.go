@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -64,12 +65,12 @@ func BenchmarkLog(b *testing.B) {
 	for _, size := range []int{7, 256} {
 		b.Run(fmt.Sprintf("body=%d", size), func(b *testing.B) {
 			body := strings.Repeat("x", size)
-			run(b, func(s *sluice.Stream) error { return s.Log(context.Background(), body) })
+			run(b, sluice.StreamOptions{}, func(s *sluice.Stream) error { return s.Log(context.Background(), body) })
 		})
 	}
 	b.Run("slog", func(b *testing.B) {
 		var logger *slog.Logger
-		run(b, func(s *sluice.Stream) error {
+		run(b, sluice.StreamOptions{}, func(s *sluice.Stream) error {
 			if logger == nil {
 				logger = slog.New(sluice.NewHandler(s, nil)).With("service", "checkout")
 			}
@@ -82,16 +83,53 @@ func BenchmarkLog(b *testing.B) {
 			TimeUnixNano: 1, SeverityNumber: 9,
 			Body: &sluicev1.AnyValue{Value: &sluicev1.AnyValue_StringValue{StringValue: strings.Repeat("x", 256)}},
 		}
-		run(b, func(s *sluice.Stream) error { return s.Add(context.Background(), record) })
+		run(b, sluice.StreamOptions{}, func(s *sluice.Stream) error { return s.Add(context.Background(), record) })
 	})
 }
 
-func run(b *testing.B, add func(*sluice.Stream) error) {
+// BenchmarkSpill is BenchmarkLog with a spill: each record is written before Log returns, for one who logs and for 32 at once.
+func BenchmarkSpill(b *testing.B) {
+	body := strings.Repeat("x", 256)
+	for name, sync := range map[string]sluice.SyncPolicy{"never": sluice.SyncNever, "always": sluice.SyncAlways} {
+		opts := sluice.StreamOptions{ID: "bench", Spill: &sluice.SpillOptions{Sync: sync}}
+		b.Run("sync="+name+"/loggers=1", func(b *testing.B) {
+			opts.Spill.Path = b.TempDir()
+			run(b, opts, func(s *sluice.Stream) error { return s.Log(context.Background(), body) })
+		})
+		b.Run("sync="+name+"/loggers=32", func(b *testing.B) {
+			opts.Spill.Path = b.TempDir()
+			measure(b, opts, func(s *sluice.Stream) {
+				b.SetParallelism(32 / runtime.GOMAXPROCS(0))
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						if err := s.Log(context.Background(), body); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			})
+		})
+	}
+}
+
+func run(b *testing.B, opts sluice.StreamOptions, add func(*sluice.Stream) error) {
+	measure(b, opts, func(s *sluice.Stream) {
+		for b.Loop() {
+			if err := add(s); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// measure runs loop with a stream that is open, and waits until all is acked.
+func measure(b *testing.B, opts sluice.StreamOptions, loop func(*sluice.Stream)) {
 	client, err := sluice.New(acker(b), sluice.WithPlaintext())
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := client.Stream(context.Background(), sluice.StreamOptions{Tag: "bench"})
+	opts.Tag = "bench"
+	s, err := client.Stream(context.Background(), opts)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -99,11 +137,7 @@ func run(b *testing.B, add func(*sluice.Stream) error) {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
-	for b.Loop() {
-		if err := add(s); err != nil {
-			b.Fatal(err)
-		}
-	}
+	loop(s)
 	if err := s.Flush(context.Background()); err != nil {
 		b.Fatal(err)
 	}

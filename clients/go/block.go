@@ -18,9 +18,11 @@ const (
 // not change, so a frame may refer to them while the block is trimmed from the front.
 type block struct {
 	ticket uint64 // of the first record: its place in the order of queueing
-	first  uint64 // sequence of the first record; 0 until it is sent
+	first  uint64 // sequence of the first record; 0 until it is sent, or written to a spill
 	count  int
 	data   []byte
+	life   *life // that the records are of; nil without a spill
+	report bool  // stands for what is missing, and is in no spill
 }
 
 // lastTicket is the ticket of the block's last record.
@@ -44,7 +46,7 @@ func (b *block) trim(n int) []byte {
 
 // split cuts the first n records off into a block of their own, which shares the bytes.
 func (b *block) split(n int) *block {
-	head := &block{ticket: b.ticket, first: b.first, count: n}
+	head := &block{ticket: b.ticket, first: b.first, count: n, life: b.life}
 	head.data = b.trim(n)
 	return head
 }

@@ -24,12 +24,14 @@ type call struct {
 
 	opened   chan struct{} // closed at the first status
 	draining chan struct{} // closed when the gateway said so
+	advance  chan struct{} // closed when what comes next needs a new call
 	done     chan struct{} // closed when the RPC has ended, after err is set
 	sent     chan struct{} // closed when the send goroutine has returned; nil before it was started
 	err      error
 
 	// Guarded by the stream's mutex.
 	open    bool
+	foreign bool   // what this gateway says is of another producer's records
 	leaving bool   // send no more here
 	upTo    uint64 // what this gateway has, or may have, when leaving: all below this sequence
 	flushed uint64 // ticket that a flush was sent for
@@ -57,7 +59,7 @@ func (s *Stream) dial() (*call, error) {
 	}
 	c := &call{
 		s: s, rpc: rpc, ctx: ctx, cancel: cancel, timeout: timeout,
-		opened: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}),
+		opened: make(chan struct{}), draining: make(chan struct{}), advance: make(chan struct{}), done: make(chan struct{}),
 	}
 	go c.receive()
 	return c, nil
@@ -116,6 +118,8 @@ func (c *call) serve() error {
 	select {
 	case <-c.draining:
 		return errDraining
+	case <-c.advance:
+		return errAdvance
 	case <-c.done:
 		return s.judge(c.err)
 	case <-s.empty:
@@ -130,11 +134,10 @@ func (c *call) openStream() error {
 	if s.isEmpty() {
 		return ErrClosed
 	}
-	s.mu.Lock()
-	open := &sluicev1.Open{
-		StreamId: s.id, Tag: s.opts.Tag, Resource: s.opts.Resource, Epoch: s.epoch, FirstSequence: s.window.lowest(),
+	open, err := s.opening()
+	if err != nil {
+		return err
 	}
-	s.mu.Unlock()
 	if c.rpc.SendMsg(&sluicev1.StreamLogsRequest{Request: &sluicev1.StreamLogsRequest_Open{Open: open}}) != nil {
 		<-c.done // it has ended before Open: no verdict on the stream
 		return fmt.Errorf("connect: %w", c.err)
@@ -142,6 +145,11 @@ func (c *call) openStream() error {
 	select {
 	case <-c.opened:
 		c.timeout.Stop()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c.foreign {
+			return errForeign
+		}
 		return nil
 	case <-c.done:
 		return s.judge(c.err)

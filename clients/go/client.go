@@ -85,19 +85,25 @@ func New(addr string, opts ...Option) (*Client, error) {
 	return &Client{conn: conn, streams: map[*Stream]struct{}{}}, nil
 }
 
-// Stream starts a stream. It does not wait for the gateway: records are queued until it answers, see [Stream.Ready]. ctx
-// bounds the stream's whole life, and its values go with every connection; once it is done the stream ends as by a Close
-// whose context is done. The error says what is wrong with the options, all at once.
+// Stream starts a stream. It does not wait for the gateway: records are queued until it answers, see [Stream.Ready]. With a
+// spill it reads what is there. ctx bounds the stream's whole life, and its values go with every connection; once it is done
+// the stream ends as by a Close whose context is done. The error says what is wrong with the options, all at once, or why the
+// spill cannot be used: [ErrSpillLocked], what the disk said, or that it is another stream's.
 func (c *Client) Stream(ctx context.Context, opts StreamOptions) (*Stream, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("stream options: %w", err)
 	}
+	opts = opts.withDefaults()
+	sp, err := openSpill(opts)
+	if err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, fmt.Errorf("client: %w", ErrClosed)
+		return nil, fmt.Errorf("client: %w", errors.Join(ErrClosed, sp.release()))
 	}
-	s := newStream(ctx, c, opts.withDefaults())
+	s := newStream(ctx, c, opts, sp)
 	c.streams[s] = struct{}{}
 	return s, nil
 }

@@ -33,6 +33,23 @@
 // made again with backoff, and what was not acked is sent again from where the gateway stands. When a gateway drains, the
 // stream connects elsewhere and goes on there once the old gateway is done, without a duplicate.
 //
+// # Spill
+//
+// A producer that must neither wait nor drop while the gateway is away gives its stream a spill: a directory in which each
+// record is written before Add returns, and stays until it is acked.
+//
+//	Spill: &sluice.SpillOptions{Path: "/var/lib/checkout/spill", MaxBytes: 1 << 30}
+//
+// What the queue has no room for is sent from there, in order, and what is new waits behind it. A producer that was killed, or
+// closed before all was acked, is started again with the same ID and Path: it goes on with the epoch and the sequences that
+// its records had, so that a gateway that has them already stores none twice, and only then begins an epoch of its own. A
+// record costs one write to the page cache, some 2 us, or with [SyncAlways] an fsync, shared by all who add at the time: then
+// it outlives a crash of the machine, too. The bound is SpillOptions.MaxBytes; when it is reached the [Policy] decides. A disk
+// that fails is told by Add ([ErrSpillFailed]), and nothing is lost in silence: what cannot be read back is counted, told to
+// the hook, and reported in the stream in its place.
+//
+// # What is final
+//
 // Two things are final: another producer with the same stream ID, started later, fences this one ([ErrFenced]); and the
 // gateway may refuse the stream, for instance because no route takes its tag. Then all methods return that error, and
 // Close still reports what was not acked.

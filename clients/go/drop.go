@@ -8,31 +8,34 @@ import (
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
 )
 
-// drop counts a dropped record and tells the hook. The mutex is held.
-func (s *Stream) drop(reason DropReason, size int) {
-	switch reason {
+// drop counts dropped records and tells the hook. The mutex is held.
+func (s *Stream) drop(d Drop) {
+	switch d.Reason {
 	case DropQueueFull:
-		s.stats.Dropped.QueueFull++
+		s.stats.Dropped.QueueFull += d.Records
 	case DropTooLarge:
-		s.stats.Dropped.TooLarge++
+		s.stats.Dropped.TooLarge += d.Records
 	case DropMalformed:
-		s.stats.Dropped.Malformed++
+		s.stats.Dropped.Malformed += d.Records
+	case DropSpillFailed:
+		s.stats.Dropped.SpillFailed += d.Records
+	case DropSpillLost:
+		s.stats.Dropped.SpillLost += d.Records
 	}
-	d := Drop{Reason: reason, Records: 1, Bytes: uint64(size)}
 	s.notes.post(func(m *mailbox) { m.addDrop(d) })
 }
 
 // dropUnsent counts a record dropped from, or before, a full queue. That is reported in the stream, as soon as there is
 // room. The mutex is held.
 func (s *Stream) dropUnsent(size int) {
-	s.drop(DropQueueFull, size)
+	s.drop(Drop{Reason: DropQueueFull, Records: 1, Bytes: uint64(size)})
 	s.unreported.Records++
 	s.unreported.Bytes += uint64(size)
 }
 
 // reportDrops puts a report of dropped records where they are missing: at the front, where the oldest are dropped, just
 // before the sender takes it; at the end, where the newest are, once there is room or at any rate if forced. The mutex is
-// held.
+// held. With a spill, what is added reports instead.
 func (s *Stream) reportDrops(force bool) {
 	if s.unreported.Records == 0 {
 		return
@@ -55,9 +58,10 @@ func (s *Stream) reportDrops(force bool) {
 // replaceTooLarge makes a report of a record that has its sequence already, and does not fit into an append of a gateway
 // that takes less than the one before. The mutex is held.
 func (s *Stream) replaceTooLarge(b *block) {
-	s.drop(DropTooLarge, len(b.data))
+	d := Drop{Reason: DropTooLarge, Records: 1, Bytes: uint64(len(b.data))}
+	s.drop(d)
 	s.stats.Reports++
-	s.window.replace(b, dropReport(Drop{Reason: DropTooLarge, Records: 1, Bytes: uint64(len(b.data))}))
+	s.window.replace(b, dropReport(d))
 }
 
 // dropReport is a record that says what was dropped.

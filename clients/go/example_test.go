@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	sluice "github.com/sluicelog/sluice/clients/go"
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
@@ -124,6 +128,66 @@ func ExamplePolicy() {
 	// sluice: 3 records dropped: queue full
 	// click 3
 	// click 4
+}
+
+// A producer with a spill neither waits nor drops while the gateway is away, and goes on where it was when it is started
+// again.
+func ExampleSpillOptions() {
+	gateway, stop := startGateway()
+	defer stop()
+	gateway.refuse = status.Error(codes.Unavailable, "restarting")
+	dir, err := os.MkdirTemp("", "spill")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	client, err := sluice.New("test:///gateways", connectTo(gateway)...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close(context.Background()) }()
+	opts := sluice.StreamOptions{Tag: "shop.orders", ID: "orders-1", Spill: &sluice.SpillOptions{Path: dir}}
+
+	for _, bodies := range [][]string{{"first", "second"}, {"third"}} { // two lives of the producer
+		stream, err := client.Stream(context.Background(), opts)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println("resumed:", stream.Stats().Spill.Resumed)
+		for _, body := range bodies {
+			if err := stream.Log(context.Background(), body); err != nil {
+				fmt.Println(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		report, err := stream.Close(ctx)
+		cancel()
+		fmt.Println("kept:", report.Kept, err)
+	}
+
+	gateway.set(func() { gateway.refuse = nil }) // and a third
+	stream, err := client.Stream(context.Background(), opts)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	report, err := stream.Close(context.Background())
+	fmt.Println("kept:", report.Kept, err)
+	for _, r := range gateway.records() {
+		fmt.Println(r.GetBody().GetStringValue())
+	}
+	// Output:
+	// resumed: 0
+	// kept: 2 <nil>
+	// resumed: 2
+	// kept: 3 <nil>
+	// kept: 0 <nil>
+	// first
+	// second
+	// third
 }
 
 // Close waits until all is acked, as long as its context allows, and reports exactly what was not.

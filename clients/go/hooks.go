@@ -47,13 +47,17 @@ const (
 	DropQueueFull DropReason = "queue full"
 	DropTooLarge  DropReason = "too large"
 	DropMalformed DropReason = "malformed"
+	// DropSpillFailed: could not be written to the spill, as whoever added them was told.
+	DropSpillFailed DropReason = "spill failed"
+	// DropSpillLost: was in the spill, and cannot be read from it.
+	DropSpillLost DropReason = "lost from the spill"
 )
 
 // A Drop says how many records were dropped for one reason since the hook was called last.
 type Drop struct {
 	Reason  DropReason
 	Records uint64
-	Bytes   uint64 // of the records' encoding, as in [Stats]; 0 for malformed ones, which have none
+	Bytes   uint64 // of the records' encoding, as in [Stats]; 0 for malformed and lost ones, of which it is not known
 }
 
 // A Reconnect says how the stream stands with its gateway.

@@ -80,6 +80,10 @@ type StreamOptions struct {
 	// base x 2^attempts, capped.
 	BackoffBase, BackoffCap time.Duration
 
+	// Spill gives the stream files in which its records are until they are acked. Then WhenFull is about these: what the
+	// queue has no room for stays there. It needs an ID. Nil: none.
+	Spill *SpillOptions
+
 	// Hooks are told what happens to the stream.
 	Hooks Hooks
 }
@@ -96,6 +100,9 @@ func (o StreamOptions) withDefaults() StreamOptions {
 	o.BackoffCap = max(o.BackoffBase, orDefault(o.BackoffCap, DefaultBackoffCap))
 	if o.Epoch == 0 {
 		o.Epoch = uint64(time.Now().UnixNano())
+	}
+	if o.Spill != nil {
+		o.Spill = o.Spill.withDefaults()
 	}
 	return o
 }
@@ -121,6 +128,9 @@ func (o StreamOptions) check() error {
 		if v < 0 {
 			faults = append(faults, fmt.Errorf("%s is negative: %d", name, v))
 		}
+	}
+	if o.Spill != nil {
+		faults = append(faults, o.Spill.check(o.ID))
 	}
 	if o.WhenFull < Block || o.WhenFull > DropNewest {
 		faults = append(faults, fmt.Errorf("WhenFull is no policy: %d", o.WhenFull))

@@ -18,9 +18,11 @@ type queue struct {
 	size           int    // of the last sealed block: the next one will be much alike
 }
 
-// fits tells whether a record of n bytes may be added.
-func (q *queue) fits(n int) bool {
-	return q.records == 0 || (q.records < q.maxRecords && q.bytes+fieldBytes(n) <= q.maxBytes)
+// fits tells whether a record of n bytes may be added, hasRoom whether n bytes of records fields may.
+func (q *queue) fits(n int) bool { return q.hasRoom(fieldBytes(n)) }
+
+func (q *queue) hasRoom(n int) bool {
+	return q.records == 0 || (q.records < q.maxRecords && q.bytes+n <= q.maxBytes)
 }
 
 // add appends a record, whether it fits or not, and tells whether the sender has something to look at: a block that began
@@ -46,6 +48,44 @@ func (q *queue) add(record []byte) bool {
 		return true
 	}
 	return began
+}
+
+// addRun is add for records that have a life, sequences and tickets, as the parts of r. It keeps nothing of r.
+func (q *queue) addRun(r *block) bool {
+	if q.open {
+		b := q.last()
+		if b.life != r.life || b.end() != r.first || b.count+r.count > q.batchRecords || len(b.data)+len(r.data) > q.batchBytes {
+			q.seal()
+		}
+	}
+	began := !q.open
+	if began {
+		b := &block{ticket: r.ticket, first: r.first, life: r.life}
+		b.data = make([]byte, 0, max(minBlock, len(r.data), q.size))
+		q.blocks = append(q.blocks, b)
+		q.open = true
+	}
+	b := q.last()
+	b.data = append(b.data, r.data...)
+	b.count += r.count
+	q.records += r.count
+	q.bytes += len(r.data)
+	if b.count >= q.batchRecords || len(b.data) >= q.batchBytes {
+		q.seal()
+		return true
+	}
+	return began
+}
+
+// push appends a sealed block that has its tickets.
+func (q *queue) push(b *block) {
+	q.seal()
+	if cap(b.data) > 2*len(b.data) {
+		b.data = slices.Clone(b.data)
+	}
+	q.blocks = append(q.blocks, b)
+	q.records += b.count
+	q.bytes += len(b.data)
 }
 
 // seal closes the open block, if there is one.
@@ -103,6 +143,29 @@ func (q *queue) dropOldest() int {
 	return n
 }
 
+// cut takes away all records with tickets up to one, and returns how many that were and their bytes' number, and how many
+// were reports instead.
+func (q *queue) cut(ticket uint64) (records, size, reports int) {
+	for len(q.blocks) > 0 && q.blocks[0].ticket <= ticket {
+		b := q.blocks[0]
+		n := int(min(uint64(b.count), ticket-b.ticket+1))
+		gone := len(b.trim(n))
+		q.records -= n
+		q.bytes -= gone
+		if b.report {
+			reports++
+		} else {
+			records += n
+			size += gone
+		}
+		if b.count == 0 {
+			q.open = q.open && len(q.blocks) > 1
+			q.shift()
+		}
+	}
+	return records, size, reports
+}
+
 // standIn puts a sealed record in the place of the last one that was dropped from the front: before all others, with its
 // ticket.
 func (q *queue) standIn(record []byte) {
@@ -110,9 +173,13 @@ func (q *queue) standIn(record []byte) {
 	if b := q.front(); b != nil {
 		ticket = b.ticket - 1
 	}
-	b := &block{ticket: ticket, count: 1, data: appendField(nil, record)}
+	q.unshift(&block{ticket: ticket, count: 1, data: appendField(nil, record)})
+}
+
+// unshift puts a sealed block before all others.
+func (q *queue) unshift(b *block) {
 	q.blocks = slices.Insert(q.blocks, 0, b)
-	q.records++
+	q.records += b.count
 	q.bytes += len(b.data)
 }
 

@@ -29,12 +29,16 @@ func (c *call) status(st *sluicev1.StreamStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Reason, s.stats.HeldBytes, s.stats.Durable = st.GetReason(), st.GetHeldBytes(), st.GetDurable()
+	s.stats.Durability = st.GetDurability()
 	s.limit = st.GetLimitBytes()
 	if n := st.GetMaxAppendBytes(); n > 0 {
 		s.setMaxAppend(int(min(max(n, minMaxAppend), math.MaxInt32)))
 	}
 	if !c.open {
 		c.begin(st)
+	}
+	if c.foreign {
+		return
 	}
 	s.rejected(st.GetRejections())
 	s.ack(st.GetAckedSequence())
@@ -47,6 +51,11 @@ func (c *call) begin(st *sluicev1.StreamStatus) {
 	s := c.s
 	c.open = true
 	close(c.opened)
+	if s.isForeign(st.GetNextSequence()) {
+		c.foreign = true
+		s.epoch++ // which is nobody else's
+		return
+	}
 	s.window.resend(st.GetNextSequence())
 	s.queue.seal() // it has lingered while away
 	if s.id == "" {
@@ -108,6 +117,10 @@ func (s *Stream) ack(seq uint64) {
 	s.attempts = 0
 	s.moved.ring()
 	s.settle()
+	if s.spill != nil {
+		poke(s.spill.wake)
+		s.ringIfBare()
+	}
 }
 
 // rejected counts refused records; they are acked like the others. The mutex is held.
@@ -129,7 +142,7 @@ func (s *Stream) rejected(rejections []*sluicev1.Rejection) {
 
 // settle notes that nothing is held any more, once the stream is closing. The mutex is held.
 func (s *Stream) settle() {
-	if !s.closing || s.queue.records > 0 || s.window.records > 0 {
+	if !s.closing || s.unsent() > 0 || s.window.records > 0 {
 		return
 	}
 	select {

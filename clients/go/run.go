@@ -17,10 +17,13 @@ func (s *Stream) run() {
 	}
 	s.cancel(err)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.err = err
 	s.room.ring()
 	s.moved.ring()
+	s.mu.Unlock()
+	if s.spill != nil {
+		s.finish()
+	}
 }
 
 // connections makes one connection after the other. It returns nil when the stream was closed and nothing is held, and
@@ -43,7 +46,7 @@ func (s *Stream) connections() error {
 			return fmt.Errorf("stream is cut: %w", context.Cause(s.ctx))
 		case errors.As(err, &final):
 			return final.err
-		case errors.Is(err, errEpochRaised), errors.Is(err, errNotOpened):
+		case errors.Is(err, errEpochRaised), errors.Is(err, errNotOpened), errors.Is(err, errAdvance):
 			continue
 		}
 		s.sleep(s.lost(err, time.Since(began), old != nil))

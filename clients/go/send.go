@@ -9,6 +9,7 @@ const (
 	stepWait step = iota
 	stepSend
 	stepHalfClose
+	stepAdvance
 )
 
 // send sends what there is to send, until the call has ended, its gateway drains, or the stream is closing and all is
@@ -28,6 +29,9 @@ func (c *call) send() {
 			continue
 		case stepHalfClose:
 			_ = c.rpc.CloseSend() // always nil
+			return
+		case stepAdvance:
+			close(c.advance)
 			return
 		case stepWait:
 		}
@@ -72,10 +76,10 @@ func (c *call) next() (f *frame, open *block, todo step) {
 		s.queue.seal()
 	}
 	b := s.window.take(limit)
-	switch {
-	case b != nil:
+	if b != nil {
 		s.stats.Resent += uint64(b.count)
-	case s.mayPop(limit):
+	}
+	for b == nil && s.mayPop(limit) {
 		b = s.pop(limit)
 	}
 	if b != nil {
@@ -84,10 +88,17 @@ func (c *call) next() (f *frame, open *block, todo step) {
 		}
 		return &frame{first: b.first, records: b.data, flush: c.flushes(b)}, nil, stepSend
 	}
+	if s.breaks() {
+		last, held := s.window.lastTicket()
+		if !held {
+			return nil, nil, stepAdvance
+		}
+		s.flushTo = max(s.flushTo, last)
+	}
 	if c.flushes(nil) {
 		return &frame{first: s.window.next, flush: true}, nil, stepSend
 	}
-	if s.closing && s.queue.records == 0 {
+	if s.closing && s.unsent() == 0 {
 		return nil, nil, stepHalfClose
 	}
 	if !s.queue.ready() {
@@ -96,9 +107,9 @@ func (c *call) next() (f *frame, open *block, todo step) {
 	return nil, open, stepWait
 }
 
-// mayPop tells whether a block is ready and the window has room for it. An empty window has room for one.
+// mayPop tells whether a block is ready, follows on, and the window has room for it. An empty window has room for one.
 func (s *Stream) mayPop(limit int) bool {
-	if !s.queue.ready() {
+	if !s.queue.ready() || s.breaks() {
 		return false
 	}
 	return s.window.records == 0 || s.window.bytes+min(limit, len(s.queue.front().data)) <= s.windowLimit()
@@ -106,14 +117,30 @@ func (s *Stream) mayPop(limit int) bool {
 
 // pop moves the next block from the queue to the window, after a report of what was dropped before it.
 func (s *Stream) pop(limit int) *block {
+	if s.spill != nil {
+		return s.popSpilled(limit)
+	}
 	if s.opts.WhenFull == DropOldest {
 		s.reportDrops(false)
 	}
-	b := s.queue.pop(limit)
-	s.window.push(b)
+	b := s.window.push(s.queue.pop(limit))
 	s.stats.Sent += uint64(b.count)
 	s.reportDrops(false)
 	s.room.ring()
+	return b
+}
+
+// popSpilled is pop for a stream with a spill. It gives what is to be sent of the block: not what the gateway knows, which it
+// may have acked; nil: nothing.
+func (s *Stream) popSpilled(limit int) *block {
+	b := s.window.push(s.queue.pop(limit))
+	if b != nil {
+		s.stats.Sent += uint64(b.count)
+	}
+	s.ack(s.window.told)
+	if s.spill.unread > 0 {
+		poke(s.spill.wake)
+	}
 	return b
 }
 
@@ -127,7 +154,7 @@ func (c *call) flushes(b *block) bool {
 	if b != nil && b.lastTicket() < s.flushTo {
 		return false
 	}
-	if front := s.queue.front(); b == nil && front != nil && front.ticket <= s.flushTo {
+	if t, ok := s.unsentTicket(); b == nil && ok && t <= s.flushTo {
 		return false // its own append will carry it
 	}
 	c.flushed = s.flushTo

@@ -27,14 +27,14 @@ func (s State) String() string {
 	return [...]string{"connecting", "active", "paused", "draining", "ended"}[s]
 }
 
-// Stats is a stream's state at one moment. Bytes are of the records' encoding. Added and Reports together are always what
-// is acked, unacked, queued, or was dropped after it had been queued.
+// Stats is a stream's state at one moment. Bytes are of the records' encoding. Added and Reports together, with what was
+// resumed from a spill, are always what is acked, unacked, queued, or was dropped after it had been queued.
 type Stats struct {
 	State State
 	ID    string // as given, or as the gateway made it up
 	Epoch uint64
 
-	QueuedRecords, QueuedBytes   int // waiting to be sent
+	QueuedRecords, QueuedBytes   int // waiting to be sent, in the queue or the spill
 	UnackedRecords, UnackedBytes int // sent, not acked
 	WindowBytes                  int // what UnackedBytes may grow to
 
@@ -46,6 +46,7 @@ type Stats struct {
 	LastAcked    uint64 // the highest sequence acked
 	Rejected     uint64 // records that the gateway refused
 	Dropped      Drops
+	Spill        SpillStats
 	Pauses       uint64
 	PausedFor    time.Duration // in all, the present pause included
 	Reconnects   uint64        // times that the stream was opened again
@@ -55,7 +56,8 @@ type Stats struct {
 	Reason                sluicev1.Reason
 	HeldBytes, LimitBytes uint64
 	MaxAppendBytes        int
-	Durable               bool // an ack outlives the gateway's process
+	Durable               bool                // an ack outlives the gateway's process
+	Durability            sluicev1.Durability // what it outlives, in full
 }
 
 // Drops counts dropped records by reason.
@@ -63,12 +65,19 @@ type Drops struct {
 	QueueFull uint64 // see [Policy]; reported in the stream
 	TooLarge  uint64 // did not fit into the largest append that the gateway takes
 	Malformed uint64 // could not be encoded
+	// SpillFailed could not be written to the spill; who added them was told.
+	SpillFailed uint64
+	// SpillLost were in the spill and cannot be read: bytes went bad, or files are gone. A producer before this one may have
+	// dropped some of them. Reported in the stream. A file whose beginning cannot be read counts as one.
+	SpillLost uint64
 }
 
 // Total is the sum over all reasons.
-func (d Drops) Total() uint64 { return d.QueueFull + d.TooLarge + d.Malformed }
+func (d Drops) Total() uint64 {
+	return d.QueueFull + d.TooLarge + d.Malformed + d.SpillFailed + d.SpillLost
+}
 
-// Stats gives a snapshot. It is cheap: one lock, no allocation.
+// Stats gives a snapshot. It is cheap: one lock, no allocation unless the disk of a spill fails.
 func (s *Stream) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,6 +87,11 @@ func (s *Stream) Stats() Stats {
 	st.UnackedRecords, st.UnackedBytes = s.window.records, s.window.bytes
 	st.WindowBytes, st.LastAcked = s.windowLimit(), s.window.acked
 	st.LimitBytes, st.MaxAppendBytes, st.OpenAttempts = s.limit, s.maxAppend, s.attempts
+	if sp := s.spill; sp != nil {
+		st.Spill = sp.stats()
+		st.QueuedRecords += sp.unread
+		st.QueuedBytes += sp.unreadBytes
+	}
 	if s.paused {
 		st.PausedFor += time.Since(s.pausedAt)
 	}

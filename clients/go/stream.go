@@ -24,6 +24,7 @@ type Stream struct {
 	ctx     context.Context // the stream's life
 	cancel  context.CancelCauseFunc
 	notes   *notifier
+	spill   *spill    // nil without one
 	scratch sync.Pool // of *[]byte, to encode records outside the mutex
 
 	wake   chan struct{} // capacity 1: the sender has something to look at
@@ -58,9 +59,9 @@ type Stream struct {
 	stats Stats // its counters and the gateway's last word; Stats fills in the rest
 }
 
-func newStream(ctx context.Context, c *Client, opts StreamOptions) *Stream {
+func newStream(ctx context.Context, c *Client, opts StreamOptions, sp *spill) *Stream {
 	s := &Stream{
-		client: c, opts: opts, id: opts.ID, epoch: opts.Epoch,
+		client: c, opts: opts, spill: sp, id: opts.ID, epoch: opts.Epoch,
 		notes: newNotifier(opts.Hooks),
 		wake:  make(chan struct{}, 1), opened: make(chan struct{}), empty: make(chan struct{}), ended: make(chan struct{}),
 		queue:  queue{maxRecords: opts.QueueRecords, maxBytes: opts.QueueBytes, batchRecords: opts.BatchRecords},
@@ -69,6 +70,9 @@ func newStream(ctx context.Context, c *Client, opts StreamOptions) *Stream {
 	s.scratch.New = func() any { return new([]byte) }
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.setMaxAppend(defaultMaxAppend)
+	if sp != nil {
+		s.resume()
+	}
 	go s.run()
 	return s
 }
@@ -87,8 +91,10 @@ func (s *Stream) Log(ctx context.Context, body string, attrs ...slog.Attr) error
 // Add queues a record. It does not keep r. While the queue is full it does what the stream's [Policy] says: with [Block] it
 // waits for room until ctx is done, and is not queued then.
 //
-// Errors: [ErrTooLarge], [ErrQueueFull], one that says what cannot be encoded, ctx's, [ErrClosed], or why the stream has
-// ended. In each case the record will not be sent.
+// With a spill it is written there first, and waits, or is dropped, only while that is full. ctx does not bound the disk.
+//
+// Errors: [ErrTooLarge], [ErrQueueFull], [ErrSpillFailed], one that says what cannot be encoded, ctx's, [ErrClosed], or why
+// the stream has ended. In each case the record will not be sent.
 func (s *Stream) Add(ctx context.Context, r *sluicev1.LogRecord) error {
 	return s.encode(ctx, func(b []byte) ([]byte, error) {
 		return proto.MarshalOptions{}.MarshalAppend(b, r)
@@ -107,7 +113,7 @@ func (s *Stream) encode(ctx context.Context, fill func([]byte) ([]byte, error)) 
 	record, err := fill((*scratch)[:0])
 	if err != nil {
 		s.mu.Lock()
-		s.drop(DropMalformed, 0)
+		s.drop(Drop{Reason: DropMalformed, Records: 1})
 		s.mu.Unlock()
 		return fmt.Errorf("record dropped: %w", err)
 	}
@@ -120,12 +126,14 @@ func (s *Stream) encode(ctx context.Context, fill func([]byte) ([]byte, error)) 
 }
 
 func (s *Stream) add(ctx context.Context, record []byte) error {
+	if s.spill != nil {
+		return s.addSpilled(ctx, record)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	size := fieldBytes(len(record))
-	if limit := s.maxAppend - appendOverhead; size > limit && !s.over() {
-		s.drop(DropTooLarge, size)
-		return fmt.Errorf("%w: %d bytes, and at most %d", ErrTooLarge, size, limit)
+	if err := s.checkSize(size); err != nil {
+		return err
 	}
 	for !s.over() {
 		if s.queue.fits(len(record)) {
@@ -149,6 +157,16 @@ func (s *Stream) add(ctx context.Context, record []byte) error {
 		}
 	}
 	return s.why()
+}
+
+// checkSize drops a record that no append takes. The mutex is held.
+func (s *Stream) checkSize(size int) error {
+	limit := s.maxAppend - appendOverhead
+	if size <= limit || s.over() {
+		return nil
+	}
+	s.drop(Drop{Reason: DropTooLarge, Records: 1, Bytes: uint64(size)})
+	return fmt.Errorf("%w: %d bytes, and at most %d", ErrTooLarge, size, limit)
 }
 
 // await lets go of the mutex until the bell has rung or ctx is done.
@@ -198,8 +216,8 @@ func (s *Stream) heldTicket() uint64 {
 	if t, ok := s.window.ticket(); ok {
 		return t
 	}
-	if b := s.queue.front(); b != nil {
-		return b.ticket
+	if t, ok := s.unsentTicket(); ok {
+		return t
 	}
 	return s.queue.ticket + 1
 }

@@ -76,7 +76,7 @@ func closeClean(t testing.TB, s *sluice.Stream) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	report, err := s.Close(ctx)
-	if err != nil || report.Lost() != 0 {
+	if err != nil || report.Lost() != 0 || report.Kept != 0 {
 		t.Errorf("Close: %+v, %v", report, err)
 	}
 }

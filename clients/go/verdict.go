@@ -42,6 +42,9 @@ func (s *Stream) judge(err error) error {
 	}
 	switch status.Code(err) {
 	case codes.Aborted:
+		if s.isResuming() {
+			return err
+		}
 		return &finalError{fmt.Errorf("%w: %w", ErrFenced, err)}
 	case codes.InvalidArgument:
 		return &finalError{err}

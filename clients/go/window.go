@@ -13,28 +13,43 @@ type window struct {
 	next           uint64   // the sequence that the next new record gets; at least 1
 	cursor         uint64   // what to send next on this connection
 	acked          uint64   // the highest ack
+	told           uint64   // the highest ack that was told, also of records that are only now read back
+	numbered       bool     // blocks come with their sequences
 	records, bytes int
 }
 
-// push takes a block over and numbers its records. Nothing may be left to resend.
-func (w *window) push(b *block) {
-	b.first = w.next
+// push takes a block over and numbers its records, unless they are. Nothing may be left to resend. It gives what is to be
+// sent of the block: all of it, or, where the gateway knows records that are only now read back, the rest; nil: nothing.
+func (w *window) push(b *block) *block {
+	if !w.numbered {
+		b.first = w.next
+	} else if known := int(min(w.cursor-b.first, uint64(b.count))); known == b.count {
+		w.hold(b)
+		return nil
+	} else if known > 0 {
+		w.hold(b.split(known))
+	}
+	w.hold(b)
+	return b
+}
+
+func (w *window) hold(b *block) {
 	w.next = b.end()
-	w.cursor = w.next
+	w.cursor = max(w.cursor, w.next)
 	w.blocks = append(w.blocks, b)
 	w.records += b.count
 	w.bytes += len(b.data)
 }
 
-// lowest is the lowest sequence that is held, or the next one to be given out.
+// lowest is the lowest sequence that is held and not acked, or the next one to be given out.
 func (w *window) lowest() uint64 {
 	if len(w.blocks) == 0 {
-		return w.next
+		return max(w.next, w.told+1)
 	}
 	return w.blocks[0].first
 }
 
-// ticket is the lowest ticket that is held; false if nothing is.
+// ticket is the lowest ticket that is held, lastTicket the highest; false if nothing is.
 func (w *window) ticket() (uint64, bool) {
 	if len(w.blocks) == 0 {
 		return 0, false
@@ -42,18 +57,27 @@ func (w *window) ticket() (uint64, bool) {
 	return w.blocks[0].ticket, true
 }
 
+func (w *window) lastTicket() (uint64, bool) {
+	if len(w.blocks) == 0 {
+		return 0, false
+	}
+	return w.blocks[len(w.blocks)-1].lastTicket(), true
+}
+
 // maxSequence is more than any stream sends; a gateway that expects more talks nonsense.
 const maxSequence = 1 << 62
 
 // resend sets the cursor for a new connection, whose gateway expects sequence from. What is below belongs to that gateway,
 // though it stays unacked until acked. A gateway that knows of higher sequences than were ever given out is believed:
-// numbering goes on from there.
+// numbering goes on from there, or, if records come with their numbers, those below are not sent.
 func (w *window) resend(from uint64) {
 	if from > maxSequence {
 		from = 0
 	}
 	w.cursor = max(from, w.lowest())
-	w.next = max(w.next, w.cursor)
+	if !w.numbered {
+		w.next = max(w.next, w.cursor)
+	}
 }
 
 // pending tells whether something is left to resend.
@@ -65,7 +89,7 @@ func (w *window) pending() bool {
 // It moves the cursor past the block, which stays in the window. Nil: nothing is left.
 func (w *window) take(limit int) *block {
 	if !w.pending() {
-		w.cursor = w.next
+		w.cursor = max(w.cursor, w.next)
 		return nil
 	}
 	i := sort.Search(len(w.blocks), func(i int) bool { return w.blocks[i].end() > w.cursor })
@@ -94,7 +118,8 @@ func (w *window) replace(b *block, record []byte) {
 // ack releases all up to and including seq and returns how many records that were. An ack that moves back changes nothing;
 // one beyond what was sent counts as far as that.
 func (w *window) ack(seq uint64) int {
-	seq = min(seq, w.next-1)
+	w.told = max(w.told, min(seq, max(w.next, w.cursor)-1))
+	seq = min(w.told, w.next-1)
 	if seq <= w.acked {
 		return 0
 	}
