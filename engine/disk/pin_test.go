@@ -31,7 +31,7 @@ func TestOutputIsChargedWithWhatItKeeps(t *testing.T) {
 			r.done("fast", p, 0, 50)
 		}
 	}
-	_, at := r.read("slow")
+	r.read("slow")
 	if slow := pinned("slow"); slow < 5*64<<10 || slow > 10*64<<10 || slow%(64<<10) != 0 || pinned("fast") != 0 {
 		t.Errorf("slow keeps %d bytes, fast %d", slow, pinned("fast"))
 	}
@@ -47,7 +47,7 @@ func TestOutputIsChargedWithWhatItKeeps(t *testing.T) {
 	}
 	r.outputs = []string{"slow", "fast"}
 	r.restart()
-	_, at = r.read("slow")
+	_, at := r.read("slow")
 	for _, p := range at {
 		r.done("slow", p, 0, 1)
 	}
