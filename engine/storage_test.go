@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,8 +17,17 @@ import (
 // A storing buffer says that it is durable: what it takes is safe at once.
 type storing struct {
 	*memory.Buffer
+
+	mu          sync.Mutex // guards what follows
 	used, limit int64
 	streams     map[string]int64 // tenant/stream
+}
+
+// set says how much is in use.
+func (s *storing) set(used int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used = used
 }
 
 func (*storing) Durable() bool { return true }
@@ -27,9 +37,15 @@ func (s *storing) Append(cs []*engine.Chunk, _ func()) (bool, error) {
 	return true, err
 }
 
-func (s *storing) Storage() (used, limit int64) { return s.used, s.limit }
+func (s *storing) Storage() (used, limit int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used, s.limit
+}
 
 func (s *storing) Stored(tenant, stream string) (ofStream, ofTenant int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for name, bytes := range s.streams {
 		if strings.HasPrefix(name, tenant+"/") {
 			ofTenant += bytes
@@ -108,7 +124,7 @@ func TestAFullStorage(t *testing.T) {
 			used  int64
 			state engine.State
 		}{{999, engine.StateActive}, {1000, engine.StatePaused}, {801, engine.StatePaused}, {800, engine.StateActive}, {900, engine.StateActive}} {
-			b.used = step.used
+			b.set(step.used)
 			n++
 			r.append(s, n, "x")
 			time.Sleep(time.Minute)
@@ -215,7 +231,10 @@ func TestWhatPausedAStreamResumesIt(t *testing.T) {
 			{95 * mib, 1, engine.StatePaused},
 			{80 * mib, 1, engine.StateActive},
 		} {
-			b.used, b.streams["default/s"] = step.used, step.stored
+			b.set(step.used)
+			b.mu.Lock()
+			b.streams["default/s"] = step.stored
+			b.mu.Unlock()
 			if step.used == 100*mib {
 				r.append(s, 2, "x")
 			}
@@ -224,7 +243,7 @@ func TestWhatPausedAStreamResumesIt(t *testing.T) {
 				t.Errorf("%d MiB used, %d stored: %+v", step.used/mib, step.stored/mib, st)
 			}
 		}
-		b.used = 0
+		b.set(0)
 		r.finish()
 	})
 }

@@ -303,7 +303,9 @@ func TestDiskOutputsComeAndGo(t *testing.T) {
 	b.will(isDown)
 	m := start(t, onDisk(dir)+"outputs: ["+a.to("a")+", "+b.to("b")+"]\n")
 	logs(t, m.Addr.String(), n)
-	eventually(t, "a has all", func() bool { return len(a.lines()) >= n })
+	eventually(t, "a is done with all", func() bool {
+		return len(a.lines()) >= n && m.engine.Stats().Outputs[0].Backlog.Records == 0
+	})
 	if kept := halt(t, m, time.Millisecond); kept["b"] != n || kept["a"] != 0 {
 		t.Errorf("kept %v", kept)
 	}
