@@ -28,11 +28,14 @@ const diskOutput = "nowhere"
 // diskRoom is the buffer's room where it matters to nobody: the example's.
 const diskRoom = 10 << 30
 
+// diskMemory is what a gateway gives the buffer where it may have 16 GiB: a sixteenth. The output finds there what it is to have.
+const diskMemory = 1 << 30
+
 func openBufferLog(ctx context.Context, dir string, producers int) (*bufferLog, error) {
 	l := &bufferLog{files: &countedFS{FS: seglog.OS()}, streams: diskStreams(producers), read: make(chan error, 1)}
 	var cursor engine.Cursor
 	var err error
-	if l.buffer, cursor, err = openBuffer(disk.Options{Dir: dir, FS: l.files, Room: diskRoom}); err != nil {
+	if l.buffer, cursor, err = openBuffer(disk.Options{Dir: dir, FS: l.files, Room: diskRoom, Memory: diskMemory}); err != nil {
 		return nil, err
 	}
 	reading, stop := context.WithCancel(context.Background())
