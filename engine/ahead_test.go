@@ -139,3 +139,42 @@ func TestReadAheadOfWhatIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// What is refused once more on its way, by the output for dead letters, is remembered by the output that refused it first, and no longer
+// than it takes to be safe: both read on.
+func TestReadAheadOfWhatIsRefusedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := func(context.Context, *engine.Batch) error { return engine.Permanent("no", errDown) }
+		out, second, last := &probe{answer: refuse}, &probe{answer: refuse}, &probe{}
+		first, middle := keyed("first", out), keyed("second", second)
+		first.DeadLetter, middle.DeadLetter = "second", "last"
+		b := &large{}
+		r := newRig(t, engine.Options{
+			Limits: engine.Limits{Stream: 256 * mib}, Outputs: []engine.OutputOptions{first, middle, keyed("last", last)},
+			Routes: []engine.Route{{Match: "a", Outputs: []string{"first"}}, {Match: "b", Outputs: []string{"second"}}},
+			NewBuffer: func(outputs []engine.BufferOutput) (engine.Buffer, error) {
+				b.Buffer = memory.New(outputs)
+				return b, nil
+			},
+		})
+		a := r.open(engine.Open{StreamID: "a", Tag: "a"})
+		const records = 30_000 // more than may be remembered: a third of 256 MiB / 8 / 512
+		for n := uint64(1); n <= records; n += 1000 {
+			r.append(a, n, numbered("x", 1000)...)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		if n := len(last.taken()); n != records {
+			t.Errorf("%d dead letters of those refused twice, want %d", n, records)
+		}
+		out.will(nil)
+		second.will(nil)
+		r.append(a, records+1, "one more")
+		r.append(r.open(engine.Open{StreamID: "b", Tag: "b"}), 1, "and one")
+		time.Sleep(time.Minute)
+		if len(out.taken()) != 1 || len(second.taken()) != 1 {
+			t.Errorf("then %d and %d are delivered, want one each", len(out.taken()), len(second.taken()))
+		}
+		r.finish()
+	})
+}

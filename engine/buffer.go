@@ -77,7 +77,7 @@ type Cursor interface {
 }
 
 // A Giver is the cursor of a buffer that is larger than memory: it is read ahead no further than is needed. Given is how many
-// bytes, as charged, it gave out that are not done.
+// bytes, as charged, it gave out that are not done; what a process before this one was given counts, too.
 type Giver interface{ Given() int64 }
 
 // A Loser is a cursor that may find, before it gives a chunk out, that it cannot be read any more. Lost is how many records that

@@ -179,10 +179,14 @@ func (d *delivery) wantsMore() bool {
 	switch {
 	case d.overShare():
 		return true
-	case d.Scheduler.Waiting() >= d.lookAhead || int(d.buried.Load()) >= d.lookAhead:
+	case d.Scheduler.Waiting() >= d.lookAhead:
+		return false
+	case d.giver == nil: // its chunks are charged, and bound it
+		return true
+	case int(d.buried.Load()) >= d.lookAhead:
 		return false
 	default:
-		return d.giver == nil || d.starving || d.giver.Given() < d.ahead
+		return d.starving || d.giver.Given() < d.ahead
 	}
 }
 

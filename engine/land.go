@@ -189,9 +189,9 @@ func (d *delivery) reject(spans []Span, why DeadLetter) {
 	for i := range spans {
 		if spans[i].Dead == nil { // a dead letter that is refused again keeps its first reason
 			spans[i].Dead = &why
+			d.buried.Add(int64(spans[i].Records.Len()))
 		}
 	}
-	d.buried.Add(recordsOf(spans))
 	d.dead.box.bury(spans)
 }
 

@@ -221,5 +221,5 @@ func (e *Engine) replay(ctx context.Context, output string, c *Chunk, safe func(
 	return err
 }
 
-// shareFull reports whether an output needs all of its share.
+// shareFull reports whether an output needs all of its share: in memory, too, where fullness is nothing.
 func (e *Engine) shareFull(output int) bool { return e.outputs[output].share.Free() <= 0 }

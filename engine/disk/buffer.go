@@ -197,7 +197,10 @@ func (c *cursor) charge(l seglog.Label) {
 func (b *Buffer) holding(segment uint64) *holding {
 	h := b.holdings[segment]
 	if h == nil {
-		h = &holding{unread: make([]seglog.Total, len(b.cursors)), given: make([]int64, len(b.cursors)), pins: make([]int64, len(b.cursors))}
+		h = &holding{
+			size:   b.SegmentSize,
+			unread: make([]seglog.Total, len(b.cursors)), given: make([]int64, len(b.cursors)), pins: make([]int64, len(b.cursors)),
+		}
 		b.holdings[segment] = h
 	}
 	return h

@@ -235,8 +235,8 @@ func (b *Buffer) pin(newest uint64) {
 		}
 		for _, c := range b.cursors {
 			if h.pins[c.index] == 0 && h.needs(c.index) {
-				h.pins[c.index] = b.SegmentSize
-				c.pinned.Add(b.SegmentSize)
+				h.pins[c.index] = h.size
+				c.pinned.Add(h.size)
 			}
 		}
 	}

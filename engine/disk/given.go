@@ -92,6 +92,7 @@ func (r *ranges) fit(records int) bool {
 
 // A holding is what is still needed of a segment.
 type holding struct {
+	size   int64          // of the segment, in bytes
 	unread []seglog.Total // by cursor: not given out yet
 	given  []int64        // by cursor: given out and not done
 	pins   []int64        // by cursor: what it was charged with for keeping the segment, in bytes

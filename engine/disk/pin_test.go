@@ -1,10 +1,15 @@
 package disk
 
 import (
+	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/crashfs"
+	"github.com/sluicelog/sluice/engine/enginetest"
 )
 
 // An output is charged with the segments that are kept for it, however little of them it needs, but not with the newest; also after a
@@ -83,4 +88,68 @@ func TestStoredIsWhatBlocks(t *testing.T) {
 		t.Errorf("where it is there again: %d, want %d", stream, one)
 	}
 	r.close()
+}
+
+// A segment that ended early is charged with what it has: a process that starts again and again fills nobody's share.
+func TestShortSegmentsAreChargedWithWhatTheyHave(t *testing.T) {
+	r := newRestarting(t, "a")
+	for range 20 {
+		r.append(1, 0)
+		r.restart()
+	}
+	c, err := r.Cursor("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := c.(engine.Pinner).Pinned(); n == 0 || n > 20*16<<10 { //nolint:forcetypeassert // it is one
+		t.Errorf("%d bytes are kept in segments of up to 12 KiB, 18 of them old", n)
+	}
+	r.close()
+}
+
+// A disk that others filled does not keep the buffer from freeing what nobody needs: there is space for that.
+func TestFullDiskIsGotOutOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, mint := crashfs.New(), enginetest.Mint{}
+		b, err := Open(Options{Dir: "d", FS: disk, SegmentSize: 16 << 10, Checkpoint: time.Hour}, []engine.BufferOutput{{Name: "a"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := uint64(1); n <= 10; n++ {
+			c := mint.Chunk(&engine.Stream{Tenant: "default", ID: "s", Tag: "t"}, n, 1, strings.Repeat("x", 5000))
+			if _, err := b.Append([]*engine.Chunk{c}, func() {}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		before := len(b.log.Segments())
+		given := false // up, the reserve is
+		disk.Inject(func(op crashfs.Op) crashfs.Fault {
+			given = given || op.Kind == crashfs.Remove && strings.HasSuffix(op.Name, reserveFile)
+			takes := op.Kind == crashfs.Allocate || op.Kind == crashfs.Write && strings.HasSuffix(op.Name, ".new")
+			if takes && !given {
+				return crashfs.Fault{Err: syscall.ENOSPC}
+			}
+			return crashfs.Fault{}
+		})
+		cur, err := b.Cursor("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p, c, ok := cur.Next(); ok; p, c, ok = cur.Next() {
+			c.Release()
+			if err := cur.Done([]engine.Part{p}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if left := len(b.log.Segments()); left > 1 || before < 4 || !given {
+			t.Errorf("of %d segments %d are kept, the reserve given up: %t", before, left, given)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		mint.Check(t)
+	})
 }

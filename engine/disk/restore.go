@@ -46,6 +46,11 @@ func (b *Buffer) restore(outputs []engine.BufferOutput) (*checkpoint, error) {
 		}
 	}
 	err = b.catchUp(last.End)
+	for _, s := range segments { // one that ended early is shorter
+		if h := b.holdings[s.Number]; h != nil {
+			h.size = s.Size
+		}
+	}
 	b.pin(b.end.Segment)
 	return last, err
 }

@@ -39,8 +39,8 @@ func (s *Store) Remove(ctx context.Context, ids []uint64) error {
 	return nil
 }
 
-// tidy frees the segments of which all letters are removed, and cuts off what others have behind their last letter. The caller has
-// the turn. What fails is tried again, by this process or the next one.
+// tidy frees the segments of which all letters are removed. The caller has the turn. What fails is tried again, by this process or the
+// next one.
 func (s *Store) tidy() {
 	s.mu.Lock()
 	if s.closed { // the directory may be another process's by now

@@ -109,8 +109,7 @@ func parseHeader(b []byte, salt uint64) (h header, ok bool) {
 	return h, h.length < maxSegment
 }
 
-// checksum is CRC-32C, which processors compute by themselves.
-// checksum is that of the parts, one after the other.
+// checksum is CRC-32C, which processors compute by themselves, of the parts, one after the other.
 func checksum(parts ...[]byte) (sum uint32) {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	for _, p := range parts {
