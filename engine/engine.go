@@ -35,8 +35,10 @@ type Engine struct {
 	quiet     bell // rung when an output may have nothing left
 	count     counters
 
-	stop  context.CancelFunc // of the loops
-	loops sync.WaitGroup
+	life    context.Context // of the loops, and of replays
+	stop    context.CancelFunc
+	loops   sync.WaitGroup
+	replays replays
 }
 
 // New makes an engine and starts its loops; Close ends them. It takes the outputs over, also when it fails.
@@ -63,7 +65,7 @@ func newEngine(o Options, mute bool) (*Engine, error) {
 		e.reviews.every = storageLook
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	e.stop = stop
+	e.life, e.stop = ctx, stop
 	e.loops.Go(func() { e.gathers.run(ctx) })
 	e.loops.Go(func() { e.reviews.run(ctx) })
 	for _, d := range e.outputs {
@@ -277,7 +279,7 @@ func (e *Engine) Close(ctx context.Context) ([]Undelivered, error) {
 	e.stop()
 	e.loops.Wait()
 	var left []Undelivered
-	var errs []error
+	errs := []error{e.replays.close(ctx)} // the store that they take letters out of is an output
 	for _, d := range e.outputs {
 		d.cancel()
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,8 +29,59 @@ const chunkRecords = 2
 // a crash in between has it replayed again. It waits while the buffer has no room. told is called, where it is not nil, with how
 // many were replayed so far. It gives how many there were in all, also with an error, which is ctx's, or says what of the letters
 // could not be replayed; those stay.
+// It ends when the engine is closed, which waits for it.
 func (e *Engine) Replay(ctx context.Context, store LetterStore, f LetterFilter, told func(n int64)) (int64, error) {
+	if !e.replays.begin() {
+		return 0, stopped()
+	}
+	defer e.replays.end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.life, cancel)()
 	return Replay(ctx, store, f, e.replay, told)
+}
+
+// replays counts those that run, until the engine is closed.
+type replays struct {
+	mu      sync.Mutex // guards what follows
+	running int
+	over    chan struct{} // closed when the last one has ended; nil: the engine is open
+}
+
+// begin reports whether one may run; then it ends with end.
+func (r *replays) begin() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over != nil {
+		return false
+	}
+	r.running++
+	return true
+}
+
+func (r *replays) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running--; r.running == 0 && r.over != nil {
+		close(r.over)
+	}
+}
+
+// close lets none begin any more, and waits for those that run, whose contexts are over, or until ctx ends.
+func (r *replays) close(ctx context.Context) error {
+	r.mu.Lock()
+	r.over = make(chan struct{})
+	running := r.running
+	r.mu.Unlock()
+	if running == 0 {
+		return nil
+	}
+	select {
+	case <-r.over:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%d replays of dead letters have not ended: %w", running, ctx.Err())
+	}
 }
 
 // Replay is [Engine.Replay] for whoever has no engine: append appends a chunk to what the named output is to have, and calls safe

@@ -102,6 +102,37 @@ func TestReplayInPart(t *testing.T) {
 	})
 }
 
+// An engine that is closed ends a replay, and waits until what was on its way is out of the store: or it would be replayed again.
+func TestCloseEndsAReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, d := newSlowDisk(t, &probe{})
+		store := &pile{}
+		store.add("out", "a", 1)
+		replayed := make(chan error, 1)
+		go func() {
+			_, err := r.Replay(t.Context(), store, engine.LetterFilter{}, nil)
+			replayed <- err
+		}()
+		time.Sleep(time.Second)
+		go func() {
+			time.Sleep(time.Second)
+			d.sync()
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := r.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if len(store.letters) > 0 {
+			t.Error("the letter is still in the store, and its record is in the buffer")
+		}
+		<-replayed
+		if n, err := r.Replay(t.Context(), store, engine.LetterFilter{}, nil); n != 0 || err == nil {
+			t.Errorf("a replay of a closed engine: %d, %v", n, err)
+		}
+	})
+}
+
 // A replay waits while there is no room for it, like any producer.
 func TestReplayWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
