@@ -37,6 +37,7 @@ func TestProducerWithASpillIsKilled(t *testing.T) {
 			}
 			time.Sleep(time.Duration(i%5) * 100 * time.Millisecond)
 			next := filepath.Join(t.TempDir(), "spill")
+			synctest.Wait() // or a file may go while the directory is read
 			if err := os.CopyFS(next, os.DirFS(dir)); err != nil {
 				t.Fatal(err)
 			}

@@ -126,7 +126,9 @@ func TestCloseEndsAReplay(t *testing.T) {
 		if len(store.letters) > 0 {
 			t.Error("the letter is still in the store, and its record is in the buffer")
 		}
-		<-replayed
+		if err := <-replayed; err != nil {
+			t.Error(err)
+		}
 		if n, err := r.Replay(t.Context(), store, engine.LetterFilter{}, nil); n != 0 || err == nil {
 			t.Errorf("a replay of a closed engine: %d, %v", n, err)
 		}
