@@ -98,8 +98,8 @@ func TestCallerThatDoesNotRead(t *testing.T) {
 			}
 			n += len(m.GetDeadLetters())
 		}
-		if n == 0 || n == 200 {
-			t.Errorf("%d letters", n)
+		if n == 200 { // how many came is a matter of windows: a whole response may be more than the first one
+			t.Error("all letters came")
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
