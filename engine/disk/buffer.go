@@ -157,6 +157,9 @@ func (b *Buffer) committed(entries []*seglog.Entry) {
 		b.roster.commit(l.chunk, nameOf(l.stream), l.label, l.place.LSN, l.needs)
 		if l.place.Segment != b.end.Segment {
 			b.pin(l.place.Segment)
+			if before := b.holdings[b.end.Segment]; before != nil && before.empty() { // all of it was done as it came
+				b.spend()
+			}
 		}
 		b.end = l.after
 		h := b.holding(l.place.Segment)

@@ -84,3 +84,47 @@ func TestFailingIsToldByWork(t *testing.T) {
 		mint.Check(t)
 	})
 }
+
+// Files are used again soon also where an output is done with everything as it comes, and thus with the whole of a segment before
+// the next one is begun: a checkpoint does not wait for its time then.
+func TestFilesOfAnOutputThatKeepsUpAreUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, mint, made := crashfs.New(), enginetest.Mint{}, 0
+		disk.Inject(func(op crashfs.Op) crashfs.Fault {
+			if op.Kind == crashfs.Allocate && strings.Contains(op.Name, ".seg") {
+				made++
+			}
+			return crashfs.Fault{}
+		})
+		b, err := Open(Options{Dir: "d", FS: disk, SegmentSize: 16 << 10, Checkpoint: time.Hour}, []engine.BufferOutput{{Name: "a"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cur, err := b.Cursor("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := uint64(1); n <= 60; n++ {
+			c := mint.Chunk(&engine.Stream{Tenant: "default", ID: "s", Tag: "t"}, n, 1, strings.Repeat("x", 5000))
+			if _, err := b.Append([]*engine.Chunk{c}, func() {}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			p, c, ok := cur.Next()
+			if !ok {
+				t.Fatal("nothing to read")
+			}
+			c.Release()
+			if err := cur.Done([]engine.Part{p}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(spentPause)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if mint.Check(t); made > 5 {
+			t.Errorf("%d files were made for 60 segments, of which two are needed at a time", made)
+		}
+	})
+}
