@@ -8,6 +8,7 @@ import (
 	"time"
 
 	sluice "github.com/sluicelog/sluice/clients/go"
+	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
 )
 
 // A display tells people how sending goes: lines as things happen, with a bar under them where w is a terminal and the end
@@ -106,6 +107,11 @@ func (d *display) hooks() sluice.Hooks {
 		return h
 	}
 	h.OnPause = func(p sluice.Pause) {
+		// What is held is in memory, and says nothing of a disk.
+		if p.Reason == sluicev1.Reason_REASON_BUFFER_FULL && p.HeldBytes < p.LimitBytes {
+			d.say("paused: buffer_full, the gateway has no room for more to be stored")
+			return
+		}
 		d.say("paused: %s, %s held of %s", strings.ToLower(strings.TrimPrefix(p.Reason.String(), "REASON_")),
 			bytesText(p.HeldBytes), bytesText(p.LimitBytes))
 	}

@@ -86,7 +86,8 @@ const (
 	Reason_REASON_STREAM_LIMIT Reason = 1
 	Reason_REASON_TENANT_LIMIT Reason = 2
 	Reason_REASON_ENGINE_LIMIT Reason = 3
-	// An output of this stream holds as much of the buffer as its share allows.
+	// An output of this stream needs as much of the buffer as its share allows; or, of a buffer that is not memory, all of its storage
+	// is needed, or as much as the stream, or its tenant, may need. held_bytes and limit_bytes are not about that.
 	Reason_REASON_BUFFER_FULL Reason = 4
 	Reason_REASON_RATE_LIMIT  Reason = 5
 	Reason_REASON_SHUTDOWN    Reason = 6
