@@ -10,15 +10,6 @@ import (
 	"time"
 )
 
-// minAhead is how much a loop reads ahead at least of a buffer that is larger than memory, in bytes.
-const minAhead = 32 << 20
-
-// spanMemory is about what a span that waits takes, with all that is kept about it.
-const spanMemory = 512
-
-// minLookAhead is how many spans a delivery loop reads ahead of what flies, at least. What waits is metadata.
-const minLookAhead = 1 << 12
-
 // A delivery is one output's loop. It owns the scheduler, the retries, the parked keys and the goroutines of its writes;
 // nothing that happens to one output is felt by another.
 type delivery struct {
@@ -28,20 +19,10 @@ type delivery struct {
 	share  *Meter
 	dead   *delivery // its dead-letter output; nil
 	cursor Cursor
-	giver  Giver  // the cursor, where the buffer is larger than memory; nil
-	pinner Pinner // the same, where its room is free again by pieces
+	pinner Pinner // the cursor, where the buffer's room is free again by pieces; nil
+	ahead  *ahead
 	cutter cutter
-
-	// lookAhead is as many spans as the engine may hold chunks: it bounds what spans take of memory. A key that cannot fly
-	// has one of each chunk at most, so a single one cannot keep the loop from reading what is behind it. Many that share
-	// chunks can, where records have keys of their own.
-	lookAhead int
-
-	// ahead is how much it reads ahead at least of a buffer that is larger than memory, in bytes.
-	ahead int64
-
 	box    mailbox
-	buried atomic.Int64 // records that it refused, and that are not safe as dead letters yet
 
 	idle atomic.Bool // it has nothing to do: an append need not gather for it. Used up by one append.
 
@@ -54,7 +35,6 @@ type delivery struct {
 	airborne                            int             // writes that have not returned
 	pinned                              int64           // what their chunks take
 	aloft                               map[*Batch]bool // what flies, and whether it is sent
-	starving                            bool            // nothing that was read may fly, and there are slots
 	misfit                              bool            // the last that landed did not fit: one that stood by would have been called off
 	untold                              [][]Span        // delivered, and not told yet
 	tellAt                              time.Time       // when it is
@@ -75,8 +55,6 @@ func newDelivery(e *Engine, index int, o OutputOptions) *delivery {
 		abandon: make(chan struct{}), done: make(chan struct{}), aloft: map[*Batch]bool{},
 		books: newBooks(o.Name),
 	}
-	d.lookAhead = max(minLookAhead, int(e.ceiling/(1<<minSlabShift+chunkOverhead)))
-	d.ahead = max(2*o.ReadBack, minAhead)
 	d.flights, d.cancel = context.WithCancel(context.Background())
 	return d
 }
@@ -153,15 +131,9 @@ func (d *delivery) round(now time.Time) time.Duration {
 	return wait
 }
 
-// readRound is how many chunks it reads in a round from a buffer that is larger than memory: what lands is waited for meanwhile.
-const readRound = 256
-
 // read cuts what the cursor has into spans, and reports whether it may have more.
 func (d *delivery) read(now time.Time) (more bool) {
-	for n := 0; d.wantsMore(); n++ {
-		if n == readRound && d.giver != nil {
-			return true
-		}
+	for n := 0; d.wantsMore() && !d.ahead.pauses(n); n++ {
 		p, c, ok := d.cursor.Next()
 		if !ok {
 			return false
@@ -173,22 +145,8 @@ func (d *delivery) read(now time.Time) (more bool) {
 	return true
 }
 
-// wantsMore reports whether it is worth while to read on. From a disk as much is read ahead as is likely to fly soon, and more only
-// where nothing of that may, as the keys of it back off.
-func (d *delivery) wantsMore() bool {
-	switch {
-	case d.overShare():
-		return true
-	case d.Scheduler.Waiting() >= d.lookAhead:
-		return false
-	case d.giver == nil: // its chunks are charged, and bound it
-		return true
-	case int(d.buried.Load()) >= d.lookAhead:
-		return false
-	default:
-		return d.starving || d.giver.Given() < d.ahead
-	}
-}
+// wantsMore reports whether to read on. What is over the share is read to be dropped.
+func (d *delivery) wantsMore() bool { return d.overShare() || d.ahead.more(d.Scheduler.Waiting()) }
 
 // cut adds a span by the output's keys. Where the output panics when it is asked for them, or to measure, it can never take
 // these records: they are refused, as by a Write that panics.
@@ -267,7 +225,7 @@ func (d *delivery) settleIdle(now time.Time) {
 	flying, limit := d.Scheduler.InFlight()
 	waiting := d.Scheduler.Waiting()
 	d.idle.Store(d.Linger == 0 && waiting == 0 && flying < limit)
-	d.starving = flying < limit && !d.laden()
+	d.ahead.starving = flying < limit && !d.laden()
 	d.books.state(now, flying, limit, waiting, len(d.parked))
 }
 

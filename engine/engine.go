@@ -105,9 +105,7 @@ func (e *Engine) wire(o Options) error {
 			return errors.Join(fmt.Errorf("output %q: open cursor: %w", d.Name, err), e.buffer.Close())
 		}
 		d.pinner, _ = d.cursor.(Pinner)
-		if d.giver, _ = d.cursor.(Giver); d.giver != nil { // what waits of it is not charged: it may take an eighth beside it
-			d.lookAhead = max(4*minLookAhead, int(e.limits.Engine)/8/spanMemory/len(e.outputs))
-		}
+		d.ahead = newAhead(e, d.cursor, len(e.outputs), d.ReadBack)
 	}
 	return nil
 }

@@ -151,7 +151,7 @@ func (d *delivery) finishRun(spans []Span, label DoneLabel) {
 	origin := d
 	if dead := spans[0].Dead; dead != nil {
 		origin = d.engine.output(dead.Output)
-		origin.buried.Add(-recordsOf(spans))
+		origin.ahead.buried.Add(-recordsOf(spans))
 		if label.Result == "delivered" {
 			label = DoneLabel{Result: "dead_lettered", Reason: dead.Reason}
 		}
@@ -189,7 +189,7 @@ func (d *delivery) reject(spans []Span, why DeadLetter) {
 	for i := range spans {
 		if spans[i].Dead == nil { // a dead letter that is refused again keeps its first reason
 			spans[i].Dead = &why
-			d.buried.Add(int64(spans[i].Records.Len()))
+			d.ahead.buried.Add(int64(spans[i].Records.Len()))
 		}
 	}
 	d.dead.box.bury(spans)
