@@ -67,6 +67,6 @@ func (d *delivery) snapshot(now time.Time) OutputStats {
 		t.Records += l.Lost()
 		st.Done[lost] = t
 	}
-	st.ShareUsed, st.ShareLimit = d.share.Used(), d.share.Limit()
+	st.ShareUsed, st.ShareLimit = d.shareUsed(), d.share.Limit()
 	return st
 }

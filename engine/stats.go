@@ -30,6 +30,15 @@ type BufferStats struct {
 	Durable      bool
 	Stored, Room int64     // bytes in use of its room, and how many there are; a room of 0 is not bounded
 	Failing      []Failure // what it cannot do now
+
+	Absent       []AbsentStats // outputs that are not configured any more and still need records
+	AbsentStored int64         // bytes that are kept for those alone: they are neither in Stored nor in Room
+}
+
+// AbsentStats are what an output still needs that is not configured any more.
+type AbsentStats struct {
+	Output         string
+	Records, Bytes int64 // the bytes as charged
 }
 
 // A Failure is a work that a buffer cannot do at the moment, and tries again.

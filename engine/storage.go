@@ -38,6 +38,13 @@ func (e *Engine) Durability() Durability {
 // A Failer is a buffer that may not be able to do its work for a while. Its method may be called concurrently.
 type Failer interface{ Failing() []Failure }
 
+// A Keeper is a buffer that keeps what outputs need that are not configured any more, until they are again or are forgotten. Its
+// method may be called concurrently.
+type Keeper interface {
+	// Absent gives those outputs that need something, and how many bytes of the room are kept for them alone.
+	Absent() (outputs []AbsentStats, stored int64)
+}
+
 // bufferStats asks the buffer how it fares.
 func (e *Engine) bufferStats() BufferStats {
 	st := BufferStats{Durable: e.Durable()}
@@ -46,6 +53,9 @@ func (e *Engine) bufferStats() BufferStats {
 	}
 	if f, ok := e.buffer.(Failer); ok {
 		st.Failing = f.Failing()
+	}
+	if k, ok := e.buffer.(Keeper); ok {
+		st.Absent, st.AbsentStored = k.Absent()
 	}
 	return st
 }

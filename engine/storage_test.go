@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,6 +245,54 @@ func TestWhatPausedAStreamResumesIt(t *testing.T) {
 			}
 		}
 		b.set(0)
+		r.finish()
+	})
+}
+
+// A pinning buffer is one whose room is free again by pieces, of which so much is kept for each output.
+type pinning struct {
+	storing
+	kept atomic.Int64
+}
+
+func (b *pinning) Cursor(output string) (engine.Cursor, error) {
+	c, err := b.Buffer.Cursor(output)
+	return pinningCursor{c, &b.kept}, err
+}
+
+type pinningCursor struct {
+	engine.Cursor
+	kept *atomic.Int64
+}
+
+func (c pinningCursor) Pinned() int64 { return c.kept.Load() }
+
+// What is kept for an output pauses its streams, and is what is told of its share.
+func TestWhatIsKeptForAnOutputIsOfItsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const share = 20 << 10
+		down := keyed("down", &probe{answer: alwaysDown})
+		down.Share = share
+		b := &pinning{}
+		b.kept.Store(share)
+		r := newRig(t, engine.Options{
+			Outputs: []engine.OutputOptions{down},
+			NewBuffer: func(outputs []engine.BufferOutput) (engine.Buffer, error) {
+				b.Buffer = memory.New(outputs)
+				return b, nil
+			},
+		})
+		s := r.open(engine.Open{StreamID: "s"})
+		r.append(s, 1, "one record")
+		time.Sleep(time.Second)
+		if st := status(s); st.State != engine.StatePaused || st.Reason != engine.ReasonBufferFull {
+			t.Errorf("%+v", st)
+		}
+		if st := r.output("down"); st.ShareUsed != share || st.ShareLimit != share {
+			t.Errorf("told %d of %d", st.ShareUsed, st.ShareLimit)
+		}
+		b.kept.Store(0)
+		down.Output.(*probe).will(nil)
 		r.finish()
 	})
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"syscall"
@@ -21,9 +19,23 @@ type bufferCmd struct {
 	Forget  bufferForgetCmd  `cmd:"" help:"Give up an output, with all that it had yet to deliver."`
 }
 
+// Help says what the commands have in common.
+func (bufferCmd) Help() string {
+	return `The directory is buffer.disk.path of the gateway's config. The gateway must be stopped; run these as its user. inspect and verify
+change nothing.
+
+Exit codes: 0 all is well; 1 something is damaged or failed, or a gateway is using the directory; 2 the command line is
+wrong, or there is no such buffer or output.
+
+Examples:
+  sluice buffer inspect /var/lib/sluice
+  sluice buffer verify /var/lib/sluice
+  sluice buffer forget /var/lib/sluice old-aws`
+}
+
 type bufferInspectCmd struct {
 	JSON bool   `name:"json" help:"Print JSON, with all that is known."`
-	Dir  string `arg:"" type:"path" help:"Directory of the disk buffer."`
+	Dir  string `arg:"" type:"path" help:"Directory of the disk buffer, buffer.disk.path in the gateway's config."`
 }
 
 // Help has examples.
@@ -31,8 +43,18 @@ func (bufferInspectCmd) Help() string {
 	return `Nothing is changed, and little is read: it takes seconds, however much is in the buffer. No gateway can use it
 meanwhile. Damage within segments is found by sluice buffer verify.
 
+Of each output: the records that it has yet to deliver, with the chunks that they are in and their bytes, as limits count
+them (≤: some of them may turn out to be for others); how many chunks were GIVEN OUT and are not done; the number of the
+entry that it READS NEXT; when the OLDEST record came, in UTC; and in how many segments, which are files, they are. Of
+each stream: what is STORED of it, the producer's EPOCH and the LAST sequence. Of streams those 20 are listed of which
+most is stored; --json has all.
+
 An output that was taken out of the config is listed like the others: what it had yet to deliver is kept, with the
-segments that it is in, until it is back and delivers it, or sluice buffer forget gives it up.
+segments that it is in, until it is back and delivers it, or sluice buffer forget gives it up. "` + storeText + `" is no output
+of the config: these are records that some output refused, and that wait to be put into the store of dead letters.
+
+In JSON bytes are numbers, times are UTC, epochs are strings, as they have more digits than many readers of JSON keep, and
+the output of the store has "store": true.
 
 Examples:
   sluice buffer inspect /var/lib/sluice
@@ -46,7 +68,7 @@ func (c bufferInspectCmd) Run(t terminal) error {
 		return bufferError(c.Dir, err)
 	}
 	if c.JSON {
-		return printJSON(t.out, r)
+		return printJSON(t.out, r.view())
 	}
 	printReport(t.out, r.Report)
 	printLetters(t.out, r.Letters)
@@ -55,7 +77,7 @@ func (c bufferInspectCmd) Run(t terminal) error {
 
 type bufferVerifyCmd struct {
 	JSON bool   `name:"json" help:"Print JSON, as inspect does."`
-	Dir  string `arg:"" type:"path" help:"Directory of the disk buffer."`
+	Dir  string `arg:"" type:"path" help:"Directory of the disk buffer, buffer.disk.path in the gateway's config."`
 }
 
 // Help has examples.
@@ -78,7 +100,7 @@ func (c bufferVerifyCmd) Run(t terminal) error {
 	if !c.JSON {
 		printVerdict(t.out, c.Dir, r.Report)
 		printLetters(t.out, r.Letters)
-	} else if err := printJSON(t.out, r); err != nil {
+	} else if err := printJSON(t.out, r.view()); err != nil {
 		return err
 	}
 	if !r.Good() || r.Letters != nil && !r.Letters.Good() {
@@ -90,7 +112,7 @@ func (c bufferVerifyCmd) Run(t terminal) error {
 // A bufferReport is what is in a buffer's directory.
 type bufferReport struct {
 	*disk.Report
-	Letters *deadletter.Report `json:"dead_letters,omitempty"` // nil: there is no store
+	Letters *deadletter.Report // nil: there is no store
 }
 
 func inspectBuffer(dir string, verify bool) (r bufferReport, err error) {
@@ -102,37 +124,6 @@ func inspectBuffer(dir string, verify bool) (r bufferReport, err error) {
 		return r, nil
 	}
 	return r, err
-}
-
-type bufferForgetCmd struct {
-	Dir    string `arg:"" type:"path" help:"Directory of the disk buffer."`
-	Output string `arg:"" help:"Name of the output, as sluice buffer inspect has it."`
-}
-
-// Help has examples.
-func (bufferForgetCmd) Help() string {
-	return `What the output had yet to deliver is lost for it, without a question; the other outputs lose nothing. The segments
-that nobody else needs are freed when a gateway opens the buffer next. The gateway must be stopped for it.
-
-An output that is still in the config is not gone for good: it begins anew, with what comes from then on.
-
-Examples:
-  sluice buffer forget /var/lib/sluice old-aws`
-}
-
-// Run forgets the output.
-func (c bufferForgetCmd) Run(t terminal) error {
-	f, err := disk.Forget(nil, c.Dir, c.Output)
-	if err != nil {
-		return bufferError(c.Dir, err)
-	}
-	size := int64(0)
-	for _, s := range f.Freed {
-		size += s.Size
-	}
-	fmt.Fprintf(t.out, "%s: gave up %s of output %s, %s, %s; %s of %s will be freed\n", c.Dir, plural(f.Chunks, "chunk"),
-		cell(f.Name), plural(int(f.Records), "record"), bytesText(f.Bytes), plural(len(f.Freed), "segment"), bytesText(size))
-	return nil
 }
 
 // bufferError says of an error of the buffer what whoever gave the command can do about it.
@@ -150,10 +141,4 @@ func bufferError(dir string, err error) error {
 		return &exitError{exitUsage, err}
 	}
 	return err
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
 	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/disk"
 )
@@ -29,18 +26,7 @@ func TestBufferWithDeadLetters(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s%s", what, code, out, said)
 		}
 	}
-	names, err := filepath.Glob(filepath.Join(dir, config.StoreName, "*.seg"))
-	if err != nil || len(names) == 0 {
-		t.Fatalf("%s, %v", names, err)
-	}
-	content, err := os.ReadFile(names[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[8192+64+20] ^= 1 // in the first letter
-	if err := os.WriteFile(names[0], content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	damageLetter(t, dir)
 	code, out, said := command(t.Context(), nil, "buffer", "verify", dir)
 	if code != exitFailure || !strings.Contains(out, "damage: dead letters: segment 1 at offset 8192") {
 		t.Errorf("damaged: exit %d\n%s%s", code, out, said)

@@ -80,7 +80,7 @@ func TestBufferCommands(t *testing.T) {
 	}
 
 	code, out, _ = command(t.Context(), nil, "buffer", "inspect", "--json", dir)
-	var r disk.Report
+	var r bufferView
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK || r.Verified || r.Outputs[1].Records != 1000 || len(r.Segments) != 3 {
 		t.Errorf("inspect --json: exit %d, %v\n%s", code, err, out)
 	}
@@ -94,13 +94,20 @@ func TestBufferCommands(t *testing.T) {
 	if code != exitUsage || out != "" || !strings.Contains(said, `forget output "c": no such output: known are a, b`) {
 		t.Errorf("forget c: exit %d, said %q, %q", code, out, said)
 	}
-	code, out, said = command(t.Context(), nil, "buffer", "forget", dir, "b")
-	if want := fmt.Sprintf("%s: gave up 100 chunks of output b, 1000 records, %s; 2 segments of 64.0 KiB will be freed\n", dir,
-		bytesText(r.Outputs[1].Bytes)); code != exitOK || out != want || said != "" {
+	oldest := r.Outputs[1].Oldest
+	loss := fmt.Sprintf("1000 records of %s, the oldest of %s", bytesText(r.Outputs[1].Bytes), timeText(oldest))
+	code, out, said = command(t.Context(), strings.NewReader("yes\n"), "buffer", "forget", dir, "b")
+	if want := fmt.Sprintf("%s: output b has yet to deliver %s. To forget it is to lose that.\nsluice: error: nothing was done: ", dir,
+		loss); code != exitUsage || out != "" || oldest.IsZero() || !strings.HasPrefix(said, want) || !strings.HasSuffix(said, "--yes says that it is\n") {
+		t.Errorf("forget b without a terminal: exit %d, %q, said %q", code, out, said)
+	}
+	code, out, said = command(t.Context(), nil, "buffer", "forget", "--yes", dir, "b")
+	if want := fmt.Sprintf("%s: gave up output b with %s; 2 segments of 64.0 KiB will be freed\n", dir, loss); code != exitOK ||
+		out != want || said != "" {
 		t.Errorf("forget b: exit %d, said %q, %q, want %q", code, out, said, want)
 	}
 	code, out, _ = command(t.Context(), nil, "buffer", "verify", "--json", dir)
-	r = disk.Report{}
+	r = bufferView{}
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK || !r.Verified || len(r.Outputs) != 1 || r.Read == 0 {
 		t.Errorf("verify --json: exit %d, %v\n%s", code, err, out)
 	}
@@ -127,7 +134,7 @@ func TestBufferVerifyFindsDamage(t *testing.T) {
 		t.Errorf("exit %d, said %q, %q", code, out, said)
 	}
 	code, out, said = command(t.Context(), nil, "buffer", "verify", "--json", dir)
-	var r disk.Report
+	var r bufferView
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitFailure || said != "" || len(r.Damage) != 1 || r.Damage[0].From != 8 {
 		t.Errorf("exit %d, said %q, %v\n%s", code, said, err, out)
 	}
@@ -215,6 +222,48 @@ checkpoint 812 of 2026-01-02T03:04:05Z; 3 segments of 192.0 MiB, 2 files of 128.
 	printVerdict(&out, "/d", r)
 	if got, want := out.String(), notes+"/d: damaged; read 1.0 MiB, 412 entries in 3 segments\n"; got != want {
 		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
+
+// What the store of dead letters has yet to take is no output of the config, and is not shown as one.
+func TestBufferShowsTheStore(t *testing.T) {
+	r := bufferReport{Report: &disk.Report{
+		Outputs: []disk.OutputReport{
+			{Name: "dead-letters", ID: 1, Chunks: 1, Records: 2, Bytes: 1 << 10, Read: seglog.Place{LSN: 2}, Segments: []uint64{1}, Lost: 3},
+			{Name: "hook", Read: seglog.Place{LSN: 2}},
+		},
+		Segments: []disk.SegmentReport{{Number: 1, First: 1, Next: 2, Entries: 1}},
+	}}
+	var out bytes.Buffer
+	printReport(&out, r.Report)
+	if got := out.String(); strings.Count(got, "dead-letters (store)") != 3 || strings.Count(got, "dead-letters") != 3 {
+		t.Error(got)
+	}
+	out.Reset()
+	if err := printJSON(&out, r.view()); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Outputs []struct {
+			Name  string
+			Store bool
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || fmt.Sprint(got.Outputs) != "[{dead-letters true} {hook false}]" {
+		t.Errorf("%v, %v in\n%s", got, err, &out)
+	}
+}
+
+// Some readers of JSON keep no number over 2^53, and an epoch is nanoseconds.
+func TestBufferEpochKeepsItsDigits(t *testing.T) {
+	r := bufferReport{Report: &disk.Report{Streams: []disk.StreamReport{{ID: "s", Epoch: 1767323045123456789, Last: 7}}}}
+	var out bytes.Buffer
+	if err := printJSON(&out, r.view()); err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Streams []map[string]any }
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Streams[0]["epoch"] != "1767323045123456789" || got.Streams[0]["last"] != 7.0 {
+		t.Errorf("%v in\n%s", err, &out)
 	}
 }
 

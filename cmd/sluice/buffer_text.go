@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
 	"github.com/sluicelog/sluice/engine/disk"
 	"github.com/sluicelog/sluice/engine/disk/deadletter"
 	"github.com/sluicelog/sluice/engine/disk/seglog"
@@ -80,10 +81,30 @@ func printOutputs(w io.Writer, outputs []disk.OutputReport) {
 		if o.AtMost() {
 			most = "≤ "
 		}
-		t.row(o.Name, o.ID, fmt.Sprint(most, o.Chunks), fmt.Sprint(most, o.Records), most+bytesText(o.Bytes), o.Given, o.Read.LSN,
+		t.row(outputText(o.Name), o.ID, fmt.Sprint(most, o.Chunks), fmt.Sprint(most, o.Records), most+bytesText(o.Bytes), o.Given, o.Read.LSN,
 			timeText(o.Oldest), len(o.Segments))
 	}
 	t.end()
+}
+
+// storeText is what stands for the output that the store of dead letters is to its buffer.
+const storeText = config.StoreName + " (store)"
+
+// outputText is an output's name, for people.
+func outputText(name string) string {
+	if name == config.StoreName {
+		return storeText
+	}
+	return name
+}
+
+// neededBy gives the names of the outputs that need something of a segment, for people.
+func neededBy(r *disk.Report, segment uint64) string {
+	names := r.NeededBy(segment)
+	for i := range names {
+		names[i] = outputText(names[i])
+	}
+	return strings.Join(names, ", ")
 }
 
 // maxStreams is how many streams are listed: those of which most is stored.
@@ -128,7 +149,7 @@ func printSegments(w io.Writer, r *disk.Report) {
 			from, to = "", ""
 		}
 		t.row(s.Number, s.Entries, from, to, bytesText(s.Bytes), bytesText(s.Size), sealed, damaged,
-			strings.Join(r.NeededBy(s.Number), ", "))
+			neededBy(r, s.Number))
 	}
 	t.end()
 }
@@ -141,7 +162,7 @@ func printFindings(w io.Writer, r *disk.Report) {
 	for i := range r.Outputs {
 		if o := &r.Outputs[i]; o.Lost > 0 {
 			fmt.Fprintf(w, "damage: %s that output %s had not delivered are lost with their segment\n",
-				plural(int(o.Lost), "record"), cell(o.Name))
+				plural(int(o.Lost), "record"), cell(outputText(o.Name)))
 		}
 	}
 	if r.Checkpoint == 0 && len(r.Segments) > 0 {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/sluicelog/sluice/cmd/sluice/internal/config"
 )
@@ -16,8 +15,8 @@ type checkCmd struct {
 // Help has examples.
 func (checkCmd) Help() string {
 	return `Everything that is wrong with the file is said at once, one fault a line, as FILE:LINE:COL: key: what. Warnings are
-about what is allowed and probably not meant; they do not fail the check. Whether certificates can be read, files written
-and addresses listened on is found out by serve.
+about what is allowed and probably not meant, and about what this machine lacks: memory, and room on the disk for the buffer;
+they do not fail the check. Whether certificates can be read, files written and addresses listened on is found out by serve.
 
 Examples:
   sluice check /etc/sluice/sluice.yaml
@@ -37,8 +36,9 @@ func (c checkCmd) Run(t terminal) error {
 	if c.File == "" {
 		return &exitError{exitUsage, errors.New("which file? sluice check FILE")}
 	}
-	memory := config.Memory()
-	read, warnings, err := config.Load(c.File, config.Environment{Lookup: os.LookupEnv, Memory: memory})
+	here := config.Here()
+	memory := here.Memory
+	read, warnings, err := config.Load(c.File, here)
 	for _, w := range warnings {
 		fmt.Fprintf(t.err, "%s (warning)\n", w)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/server/admin"
 )
 
 type lettersCmd struct {
@@ -19,11 +20,18 @@ type lettersCmd struct {
 	Drop   dropLettersCmd   `cmd:"" help:"Remove dead letters for good."`
 }
 
-// Help has examples.
+// Help says what they are and where, and has examples.
 func (lettersCmd) Help() string {
-	return `Dead letters are records that an output refused for good, kept with the reason, where buffer.type is disk. They are asked for at
-the admin address of the gateway, or looked for in the directory of its buffer (--dir) while it does not run; as its user,
-so that it can read what this leaves there.
+	return `Dead letters are records that an output refused for good. Where buffer.type is disk the gateway keeps them, each with its
+reason, until they are replayed or dropped.
+
+A gateway that runs is asked at its admin address: server.admin in its config, --admin or SLUICE_ADMIN here. Of one that is stopped
+--dir looks in the directory of the buffer: buffer.disk.path in its config; as its user, so that it can read what this leaves there.
+
+` + choiceHelp + `
+
+Exit codes: 0 all was done, or there was nothing to do; 1 something failed, a dead letter cannot be read, or one that was named
+by its ID is not there: the others were done all the same; 2 the command line is wrong.
 
 Examples:
   sluice dead-letters list --output aws --since 24h
@@ -36,18 +44,20 @@ Examples:
 
 // A letterPlace is where dead letters are: at a gateway or in a directory.
 type letterPlace interface {
-	// each calls do with the chosen letters, the first limit of them or all where that is 0, as admin.EachLetter does.
+	// each calls do with the chosen letters, the first limit of them or all where that is 0, as admin.EachLetter does. Its error tells
+	// of IDs that no letter has, too.
 	each(ctx context.Context, f engine.LetterFilter, limit uint64, do func(*engine.Letter) error) error
-	// replay and drop give how many letters left the store, also with an error.
+	// replay gives how many letters left the store, also with an error, which is as each's.
 	replay(ctx context.Context, f engine.LetterFilter, told func(n int64)) (int64, error)
-	drop(ctx context.Context, f engine.LetterFilter) (int64, error)
+	// drop drops as admin.DropLetters does.
+	drop(ctx context.Context, f engine.LetterFilter) (admin.Dropped, error)
 	close() error
 }
 
 // letterAt says where dead letters are.
 type letterAt struct {
 	Admin string `default:"127.0.0.1:9317" env:"SLUICE_ADMIN" placeholder:"HOST:PORT" help:"Admin address of the gateway. Default: ${default}."`
-	Dir   string `type:"path" placeholder:"DIR" help:"Look in this directory of a disk buffer (buffer.disk.path) and ask no gateway."`
+	Dir   string `type:"path" placeholder:"DIR" help:"Look in this directory of a disk buffer (buffer.disk.path) and ask no gateway, which must be stopped."`
 }
 
 // with does something where the dead letters are.
@@ -70,8 +80,24 @@ func (a letterAt) open(t terminal) (letterPlace, error) {
 type listLettersCmd struct {
 	letterAt
 	letterChoice
-	Limit uint64 `placeholder:"N" help:"The first N alone."`
+	Limit uint64 `placeholder:"N" help:"The first N alone, which were stored first. Default: all."`
 	JSON  bool   `name:"json" help:"One JSON object a line: the record, and why it is here."`
+}
+
+// Help has examples.
+func (listLettersCmd) Help() string {
+	return `A line for each: its ID, which the other commands take; when it was tried last, in UTC; the output, its reason and the
+target there; tag, stream and sequence of the record; and the output's words. Those that were stored first come first.
+
+` + choiceHelp + `
+
+With --json epoch is a string, as it has more digits than many readers of JSON keep.
+
+Examples:
+  sluice dead-letters list
+  sluice dead-letters list --output aws --since 2h
+  sluice dead-letters list --tag shop.checkout --limit 10
+  sluice dead-letters list --json --reason too_old | jq -r .body`
 }
 
 // Run lists.
@@ -100,7 +126,17 @@ func (c listLettersCmd) Run(ctx context.Context, t terminal) error {
 type showLettersCmd struct {
 	letterAt
 	JSON bool     `name:"json" help:"One JSON object a line: the record, and why it is here."`
-	IDs  []uint64 `arg:"" name:"id" help:"Which, as list names them."`
+	IDs  []uint64 `arg:"" name:"id" help:"Which, as list has them."`
+}
+
+// Help has examples.
+func (showLettersCmd) Help() string {
+	return `All there is to know of each: why it is here, what stream it is of, and the record with its resource. Times are UTC.
+An ID that is not there is told in the end, and the exit code is 1.
+
+Examples:
+  sluice dead-letters show 17
+  sluice dead-letters show 17 18 --json`
 }
 
 // Run shows.
@@ -110,16 +146,8 @@ func (c showLettersCmd) Run(ctx context.Context, t terminal) error {
 		if c.JSON {
 			show = newLetterLines(t.out)
 		}
-		n := 0
-		err := place.each(ctx, engine.LetterFilter{IDs: c.IDs}, 0, func(l *engine.Letter) error {
-			n++
-			return show.add(l)
-		})
-		err = errors.Join(err, show.end())
-		if n == 0 && err == nil {
-			letterChoice{IDs: c.IDs}.sayNone(t, c.JSON)
-		}
-		return err
+		err := place.each(ctx, engine.LetterFilter{IDs: c.IDs}, 0, show.add)
+		return errors.Join(err, show.end())
 	})
 }
 
@@ -130,10 +158,19 @@ type replayLettersCmd struct {
 
 // Help says what comes of it.
 func (replayLettersCmd) Help() string {
-	return `They go through the buffer like any record, in the order in which they were stored, and to no other output. Each is gone from
-here once it is safe there. What is refused again becomes a dead letter again. Without a filter all of them are replayed.
+	return `Each goes through the buffer like any record, in the order in which they were stored, and to no other output than the one that
+refused it. It is gone from here once it is safe there; with --dir the gateway delivers it when it is started. What is refused again
+becomes a dead letter again, with a new ID. So mend the cause first. Without a filter and without IDs all of them are replayed.
 
-SIGINT or SIGTERM ends it: what was not replayed until then stays.`
+` + choiceHelp + `
+
+A replay waits while the buffer has no room, and says every second how far it came. SIGINT or SIGTERM ends it: what was not
+replayed until then stays. One replay or drop runs at a time.
+
+Examples:
+  sluice dead-letters replay --reason http_400
+  sluice dead-letters replay --output aws --tag shop.checkout --since 2h
+  sluice dead-letters replay 17 18`
 }
 
 // Run replays.
@@ -162,28 +199,3 @@ func (c replayLettersCmd) Run(ctx context.Context, t terminal) error {
 
 // progressEvery is how often a replay says how far it came. A gateway tells it every second, so this is a little less.
 const progressEvery = 900 * time.Millisecond
-
-type dropLettersCmd struct {
-	letterAt
-	letterChoice
-	All bool `help:"Every dead letter there is."`
-}
-
-// Run drops.
-func (c dropLettersCmd) Run(ctx context.Context, t terminal) error {
-	switch {
-	case c.all() && !c.All:
-		return &exitError{exitUsage, errors.New("which? --all drops every dead letter; a filter or IDs choose some")}
-	case !c.all() && c.All:
-		return &exitError{exitUsage, errors.New("--all goes with no filter and no IDs")}
-	}
-	return c.with(t, func(place letterPlace) error {
-		n, err := place.drop(ctx, c.filter())
-		if n == 0 && err == nil {
-			c.sayNone(t, false)
-		} else if n > 0 {
-			fmt.Fprintln(t.out, plural(int(n), "letter")+" dropped")
-		}
-		return err
-	})
-}

@@ -39,14 +39,20 @@ func openDir(dir string, log *slog.Logger) (*letterDir, error) {
 }
 
 func (d *letterDir) each(ctx context.Context, f engine.LetterFilter, limit uint64, do func(*engine.Letter) error) error {
-	return admin.EachLetter(ctx, d.store, f, limit, do)
+	missing, err := admin.EachLetter(ctx, d.store, f, limit, do)
+	return errors.Join(err, noLetters(missing))
 }
 
 func (d *letterDir) replay(ctx context.Context, f engine.LetterFilter, told func(n int64)) (int64, error) {
-	return replayOffline(ctx, d.dir, d.store, f, told, d.log)
+	missing, err := admin.MissingLetters(ctx, d.store, f.IDs) // later those that were replayed are
+	if err != nil {
+		return 0, err
+	}
+	n, err := replayOffline(ctx, d.dir, d.store, f, told, d.log)
+	return n, errors.Join(err, noLetters(missing))
 }
 
-func (d *letterDir) drop(ctx context.Context, f engine.LetterFilter) (int64, error) {
+func (d *letterDir) drop(ctx context.Context, f engine.LetterFilter) (admin.Dropped, error) {
 	return admin.DropLetters(ctx, d.store, f)
 }
 

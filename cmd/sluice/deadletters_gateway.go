@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluicelog/sluice/engine"
 	sluicev1 "github.com/sluicelog/sluice/proto/sluice/v1"
+	"github.com/sluicelog/sluice/server/admin"
 )
 
 // maxResponse bounds a response of the gateway, in bytes. A letter in it is at most what the gateway takes for a record, and its
@@ -52,13 +53,15 @@ func (g *letterGateway) each(ctx context.Context, f engine.LetterFilter, limit u
 	if err != nil {
 		return g.explain(err)
 	}
+	var missing error
 	for {
 		response, err := responses.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return missing
 		} else if err != nil {
-			return g.explain(err)
+			return errors.Join(g.explain(err), missing)
 		}
+		missing = noLetters(response.GetMissingIds())
 		for _, m := range response.GetDeadLetters() {
 			l, err := letterOf(m)
 			if err == nil {
@@ -76,25 +79,27 @@ func (g *letterGateway) replay(ctx context.Context, f engine.LetterFilter, told 
 	if err != nil {
 		return 0, g.explain(err)
 	}
-	n := int64(0)
+	n, missing := int64(0), error(nil)
 	for {
 		response, err := responses.Recv()
 		if errors.Is(err, io.EOF) {
-			return n, nil
+			return n, missing
 		} else if err != nil {
-			return n, g.explain(err)
+			return n, errors.Join(g.explain(err), missing)
 		}
-		n = int64(response.GetReplayed())
+		n, missing = int64(response.GetReplayed()), noLetters(response.GetMissingIds())
 		if !response.GetDone() {
 			told(n)
 		}
 	}
 }
 
-func (g *letterGateway) drop(ctx context.Context, f engine.LetterFilter) (int64, error) {
-	m := filterMessage(f)
-	response, err := g.client.DropDeadLetters(ctx, &sluicev1.DropDeadLettersRequest{Filter: m, All: proto.Size(m) == 0})
-	return int64(response.GetDropped()), g.explain(err)
+func (g *letterGateway) drop(ctx context.Context, f engine.LetterFilter) (admin.Dropped, error) {
+	response, err := g.client.DropDeadLetters(ctx, &sluicev1.DropDeadLettersRequest{Filter: filterMessage(f), All: f.All()})
+	return admin.Dropped{
+		Letters: int64(response.GetDropped()), Unread: int64(response.GetDroppedUnread()), Left: int64(response.GetLeft()),
+		Faults: response.GetFaults(), Missing: response.GetMissingIds(),
+	}, g.explain(err)
 }
 
 func (g *letterGateway) close() error { return g.conn.Close() }
@@ -113,7 +118,7 @@ func (g *letterGateway) explain(err error) error {
 }
 
 func filterMessage(f engine.LetterFilter) *sluicev1.DeadLetterFilter {
-	m := &sluicev1.DeadLetterFilter{Output: f.Output, Reason: f.Reason, Ids: f.IDs}
+	m := &sluicev1.DeadLetterFilter{Output: f.Output, Reason: f.Reason, Tag: f.Tag, StreamId: f.StreamID, Ids: f.IDs}
 	if !f.Since.IsZero() {
 		m.Since = timestamppb.New(f.Since)
 	}

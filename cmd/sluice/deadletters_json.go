@@ -29,9 +29,9 @@ func (p *letterLines) add(l *engine.Letter) error {
 	line := strconv.AppendUint([]byte(`{"id":`), l.ID, 10)
 	line = append(line, `,"tenant":`...)
 	line = render.AppendString(line, l.Tenant)
-	line = append(line, `,"epoch":`...)
+	line = append(line, `,"epoch":"`...) // a string, as protobuf has it in JSON: often it is nanoseconds, and over 2^53
 	line = strconv.AppendUint(line, l.Epoch, 10)
-	line = append(line, `,"arrived":"`...)
+	line = append(line, `","arrived":"`...)
 	line = l.Arrived.UTC().AppendFormat(line, time.RFC3339Nano)
 	line = append(line, `",`...)
 	_, err = p.w.Write(append(line, record[1:]...))

@@ -322,7 +322,7 @@ func TestDiskOutputsComeAndGo(t *testing.T) {
 	stop(t, m)
 	wantNumbers(t, c.lines(), n, 1)
 
-	if code, out, failed := command(t.Context(), nil, "buffer", "forget", dir, "b"); code != exitOK || !strings.Contains(out, fmt.Sprint(n, " records")) {
+	if code, out, failed := command(t.Context(), nil, "buffer", "forget", "--yes", dir, "b"); code != exitOK || !strings.Contains(out, fmt.Sprint(n, " records")) {
 		t.Errorf("forget: exit %d, said %q, %q", code, out, failed)
 	}
 	b.will(nil)

@@ -39,12 +39,13 @@ Examples:
 // Run runs the gateway until a signal or ctx ends it.
 func (c serveCmd) Run(ctx context.Context, t terminal) error {
 	log := c.logger(t.err)
-	memory := config.Memory()
+	here := config.Here()
+	memory := here.Memory
 	conf := config.Default()
 	if c.Config != "" {
 		var warnings config.Faults
 		var err error
-		conf, warnings, err = config.Load(c.Config, config.Environment{Lookup: os.LookupEnv, Memory: memory})
+		conf, warnings, err = config.Load(c.Config, here)
 		if err != nil {
 			return badConfig(t, err)
 		}

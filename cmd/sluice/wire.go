@@ -35,7 +35,7 @@ func (m *Main) newBuffer(limits engine.Limits) func([]engine.BufferOutput) (engi
 		case "memory":
 			return memory.New(outputs), nil
 		case "disk":
-			return disk.Open(diskOptions(*c.Disk, limits, m.Log), outputs)
+			return openDisk(diskOptions(*c.Disk, limits, m.Log), outputs)
 		default:
 			return nil, fmt.Errorf("no such buffer: %s", c.Type)
 		}

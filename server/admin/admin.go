@@ -136,7 +136,7 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 
 // failing is all that is told and fails nothing.
 func (s *Server) failing(now time.Time, st *engine.Stats) []finding {
-	return append(failing(now, st, s.stallAfter), failingLetters(now, s.sources.Letters)...)
+	return append(failing(now, st, s.stallAfter), failingLetters(s.sources.Letters)...)
 }
 
 // readyz fails before the gateway takes streams and from when it drains.

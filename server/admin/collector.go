@@ -34,6 +34,7 @@ type collector struct {
 	shareUsed, shareLimit                     *prometheus.Desc
 	lastSuccess, lastAttempt, parked, overdue *prometheus.Desc
 	stored, room, bufferFailing               *prometheus.Desc
+	absentRecords, absentBytes, absentStored  *prometheus.Desc
 	letters, letterBytes, letterRoom          *prometheus.Desc
 	lettersFailing                            *prometheus.Desc
 }
@@ -45,52 +46,55 @@ func newCollector(s Sources) *collector {
 	return &collector{
 		sources: s,
 
-		held:       desc("held_bytes", "Memory that chunks and streams occupy, as charged."),
-		limit:      desc("limit_bytes", "What held_bytes is measured against."),
-		ceiling:    desc("ceiling_bytes", "Where no stream is read any more."),
-		tenantHeld: desc("tenant_held_bytes", "Bytes of records held, by tenant.", "tenant"),
-		streams:    desc("streams", "Streams that are known, connected or not."),
-		sessions:   desc("sessions", "Streams that are connected."),
+		held:       desc("held_bytes", "Bytes of memory that chunks and streams occupy, overhead included."),
+		limit:      desc("limit_bytes", "Bytes of memory that sluice_held_bytes is measured against: limits.engine.memory of the config."),
+		ceiling:    desc("ceiling_bytes", "Bytes of memory held at which no stream is read any more."),
+		tenantHeld: desc("tenant_held_bytes", "Bytes of records that are held in memory, by tenant.", "tenant"),
+		streams:    desc("streams", "Streams that are known now, connected or not."),
+		sessions:   desc("sessions", "Streams that are connected now."),
 		paused:     desc("streams_paused", "Streams that are paused now, by reason.", "reason"),
-		draining:   desc("draining", "1 while the gateway is going away."),
+		draining:   desc("draining", "1 while the gateway is stopping and takes no new streams, else 0."),
 
-		records:       desc("records_total", "Records admitted."),
-		recordBytes:   desc("record_bytes_total", "Wire bytes of the records admitted."),
-		acked:         desc("acked_records_total", "Records acked, rejected ones included."),
-		repeated:      desc("repeated_records_total", "Records that were sent again and not stored twice."),
-		skipped:       desc("skipped_records_total", "Sequences that producers left out when they reconnected."),
-		rejected:      desc("rejected_records_total", "Records refused for a fault of their own, by code.", "code"),
-		refused:       desc("refused_total", "Opens, appends and sends that the engine refused; the server's own refusals are in calls_total alone.", "code"),
-		pauses:        desc("pauses_total", "How often a stream was paused, by reason.", "reason"),
-		pausedSeconds: desc("paused_seconds_total", "For how long streams were paused, summed, by reason.", "reason"),
+		records:       desc("records_total", "Records admitted from producers."),
+		recordBytes:   desc("record_bytes_total", "Bytes on the wire of the records admitted from producers."),
+		acked:         desc("acked_records_total", "Records acked to producers, those included that were rejected for a fault of their own."),
+		repeated:      desc("repeated_records_total", "Records that producers sent again, and that were acked and not stored twice."),
+		skipped:       desc("skipped_records_total", "Records, by their sequences, that producers held no more when they reconnected, and that were never taken here."),
+		rejected:      desc("rejected_records_total", "Records rejected for a fault of their own, by the fault's code.", "code"),
+		refused:       desc("refused_total", "Opens, appends and sends that the engine refused, by code; what the server refused by itself is in sluice_calls_total alone.", "code"),
+		pauses:        desc("pauses_total", "Times that a stream was paused, by reason.", "reason"),
+		pausedSeconds: desc("paused_seconds_total", "Seconds for which streams were paused, summed over all streams, by reason.", "reason"),
 
-		calls:  desc("calls_total", "Calls that ended, by method and gRPC code, whoever refused them.", "method", "code"),
-		panics: desc("panics_total", "Panics in calls, each answered INTERNAL."),
+		calls:  desc("calls_total", "gRPC calls that ended, by method and gRPC code, whoever refused them.", "method", "code"),
+		panics: desc("panics_total", "Panics in gRPC calls, each answered INTERNAL."),
 
-		done:           desc("done_records_total", "Records that an output is done with.", "output", "result", "reason"),
-		doneBytes:      desc("done_record_bytes_total", "Bytes of the records that an output is done with, as it measures them: on the wire, but for cloudwatch.", "output", "result", "reason"),
-		attempts:       desc("output_attempts_total", "Writes that returned, by result.", "output", "result"),
-		inFlight:       desc("output_in_flight", "Batches being written.", "output"),
-		inFlightLimit:  desc("output_in_flight_limit", "How many batches may be written at once.", "output"),
-		waiting:        desc("output_waiting_spans", "Spans that wait to be written.", "output"),
+		done:           desc("done_records_total", "Records that an output is done with: delivered, dead_lettered or dropped; with a reason where not delivered.", "output", "result", "reason"),
+		doneBytes:      desc("done_record_bytes_total", "Bytes of the records that an output is done with, as the output measures them: on the wire, but for cloudwatch.", "output", "result", "reason"),
+		attempts:       desc("output_attempts_total", "Writes to the destination that returned, by result.", "output", "result"),
+		inFlight:       desc("output_in_flight", "Batches that are being written to the destination now.", "output"),
+		inFlightLimit:  desc("output_in_flight_limit", "Batches that may be written to the destination at once.", "output"),
+		waiting:        desc("output_waiting_spans", "Spans, runs of records with one key, that wait to be written.", "output"),
 		backlogRecords: desc("output_backlog_records", "Records that the output has yet to be done with.", "output"),
-		backlogBytes:   desc("output_backlog_bytes", "What they occupy, as charged.", "output"),
-		oldest:         desc("output_oldest_unflushed_seconds", "Age of the oldest record among them; 0 when there is none.", "output"),
-		shareUsed:      desc("output_share_used_bytes", "How much of its share of the buffer the output needs.", "output"),
-		shareLimit:     desc("output_share_limit_bytes", "The output's share of the buffer.", "output"),
-		lastSuccess:    desc("output_last_success_timestamp_seconds", "When a write last succeeded; 0: never yet.", "output"),
-		lastAttempt:    desc("output_last_attempt_timestamp_seconds", "When a write last began; 0: never yet.", "output"),
-		parked:         desc("output_parked_keys", "Keys that the destination does not let in.", "output"),
-		overdue:        desc("output_overdue_writes", "Writes that have not returned by their deadline.", "output"),
+		backlogBytes:   desc("output_backlog_bytes", "Bytes of the records that the output has yet to be done with, overhead included.", "output"),
+		oldest:         desc("output_oldest_unflushed_seconds", "Age in seconds of the oldest record that the output has yet to be done with; 0 when there is none.", "output"),
+		shareUsed:      desc("output_share_used_bytes", "Bytes of its share of the buffer that the output needs, overhead included.", "output"),
+		shareLimit:     desc("output_share_limit_bytes", "Bytes of the buffer that the output may need: its share.", "output"),
+		lastSuccess:    desc("output_last_success_timestamp_seconds", "Unix time in seconds when a write last succeeded; 0: none yet.", "output"),
+		lastAttempt:    desc("output_last_attempt_timestamp_seconds", "Unix time in seconds when a write last began; 0: none yet.", "output"),
+		parked:         desc("output_parked_keys", "Keys that are parked now, as the destination denies access to them.", "output"),
+		overdue:        desc("output_overdue_writes", "Writes that have not returned by their deadline, and run on.", "output"),
 
-		stored:        desc("buffer_stored_bytes", "What a durable buffer has on the disk, files of which a part is still needed included."),
-		room:          desc("buffer_room_bytes", "Where producers are paused for it; 0: not bounded."),
-		bufferFailing: desc("buffer_failing", "1 while the buffer's disk does not do a work: commit, checkpoint or read.", "work"),
+		stored:        desc("buffer_stored_bytes", "Bytes of the disk buffer's files in which a configured output still needs something, counted whole."),
+		room:          desc("buffer_room_bytes", "Bytes of the disk buffer's files at which producers are paused: storage of the config, less a file for what is under way and what absent outputs keep; 0: no bound."),
+		bufferFailing: desc("buffer_failing", "1 while the disk does not do this work for the buffer, which is commit, checkpoint or read; else 0.", "work"),
+		absentRecords: desc("buffer_absent_backlog_records", "Records that the disk buffer keeps for an output that is not configured any more, until it is again or is forgotten.", "output"),
+		absentBytes:   desc("buffer_absent_backlog_bytes", "Bytes of the records that the disk buffer keeps for an output that is not configured any more, overhead included.", "output"),
+		absentStored:  desc("buffer_absent_stored_bytes", "Bytes of the disk buffer's files that are kept for outputs alone that are not configured any more; they are taken off its room."),
 
-		letters:        desc("dead_letters", "Dead letters in the store."),
-		letterBytes:    desc("dead_letters_bytes", "What they take on the disk."),
-		letterRoom:     desc("dead_letters_room_bytes", "What they may take."),
-		lettersFailing: desc("dead_letters_failing", "1 while the store takes no letters: its disk fails, or it is full."),
+		letters:        desc("dead_letters", "Dead letters that are in the store on the disk."),
+		letterBytes:    desc("dead_letters_bytes", "Bytes that the store of dead letters takes on the disk."),
+		letterRoom:     desc("dead_letters_room_bytes", "Bytes that the store of dead letters may take on the disk."),
+		lettersFailing: desc("dead_letters_failing", "1 while the store takes no dead letters, as its disk fails or it is full; else 0."),
 	}
 }
 
@@ -104,7 +108,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectEngine(x, &st)
 	now := time.Now()
 	for i := range st.Outputs {
-		c.collectOutput(x, now, &st.Outputs[i])
+		o := &st.Outputs[i]
+		if _, there := o.Done[lost()]; !there && st.Buffer.Durable { // a series from the start, as above all these are watched
+			x.count(c.done, 0, o.Name, lost().Result, lost().Reason)
+		}
+		c.collectOutput(x, now, o)
 	}
 	c.collectStorage(x, &st.Buffer)
 	if c.sources.Server == nil {
@@ -173,6 +181,11 @@ func (c *collector) collectStorage(x sample, b *engine.BufferStats) {
 	if b.Durable {
 		x.gauge(c.stored, float64(b.Stored))
 		x.gauge(c.room, float64(b.Room))
+		for _, a := range b.Absent { // no more than engine.MaxOutputs
+			x.gauge(c.absentRecords, float64(a.Records), a.Output)
+			x.gauge(c.absentBytes, float64(a.Bytes), a.Output)
+		}
+		x.gauge(c.absentStored, float64(b.AbsentStored))
 		failing := map[string]float64{"commit": 0, "checkpoint": 0, "read": 0} // a series from the start
 		for _, f := range b.Failing {
 			failing[f.Work] = 1
@@ -190,6 +203,9 @@ func (c *collector) collectStorage(x sample, b *engine.BufferStats) {
 	x.gauge(c.letterRoom, float64(l.Room))
 	x.gauge(c.lettersFailing, bit(l.Failing != nil))
 }
+
+// lost is how records end that a durable buffer cannot read any more.
+func lost() engine.DoneLabel { return engine.DoneLabel{Result: "dropped", Reason: "lost"} }
 
 func bit(on bool) float64 {
 	if on {

@@ -15,16 +15,8 @@ const maxRound = 30 * time.Second
 type finding struct {
 	Output string    `json:"output,omitempty"`
 	Buffer string    `json:"buffer,omitempty"` // its work, instead
-	Since  time.Time `json:"since"`
+	Since  time.Time `json:"since,omitzero"`   // zero: that is not known
 	What   string    `json:"what"`
-}
-
-func (f finding) String() string {
-	whose := fmt.Sprintf("output %q", f.Output)
-	if f.Buffer != "" {
-		whose = "the buffer's " + f.Buffer
-	}
-	return fmt.Sprintf("%s since %s: %s", whose, f.Since.UTC().Format(time.RFC3339), f.What)
 }
 
 // stuck finds what only a restart can mend, which is all that a liveness probe may ask for: a restart loses what is held in
@@ -48,7 +40,7 @@ func stuck(now time.Time, st *engine.Stats, stallAfter time.Duration) []finding 
 }
 
 // failingLetters is a finding where the store of dead letters takes none.
-func failingLetters(now time.Time, letters func() engine.LetterStats) []finding {
+func failingLetters(letters func() engine.LetterStats) []finding {
 	if letters == nil {
 		return nil
 	}
@@ -56,15 +48,21 @@ func failingLetters(now time.Time, letters func() engine.LetterStats) []finding 
 	if st.Failing == nil {
 		return nil
 	}
-	return []finding{{Buffer: "dead letters", Since: now, What: st.Failing.Error()}}
+	return []finding{{Buffer: "dead letters", What: st.Failing.Error()}}
 }
 
-// failing finds what the buffer cannot do now, and outputs that have waited for stallAfter with data and without a success. It is told and alerted on, and fails
-// no probe: the other outputs go on, and the streams of this one are paused, which is what their producers are told.
+// failing finds what the buffer cannot do now, what it keeps for outputs that are not configured any more, and outputs that have waited
+// for stallAfter with data and without a success. It is told and alerted on, and fails no probe: the other outputs go on, and the
+// streams of this one are paused, which is what their producers are told.
 func failing(now time.Time, st *engine.Stats, stallAfter time.Duration) []finding {
 	var found []finding
 	for _, f := range st.Buffer.Failing {
 		found = append(found, finding{Buffer: f.Work, Since: f.Since, What: f.Err})
+	}
+	for _, a := range st.Buffer.Absent {
+		found = append(found, finding{
+			Output: a.Output, What: fmt.Sprintf("it is not configured any more, and %d records of %d bytes are kept for it", a.Records, a.Bytes),
+		})
 	}
 	for i := range st.Outputs {
 		o := &st.Outputs[i]

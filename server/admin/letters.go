@@ -52,7 +52,7 @@ func (s *letters) ListDeadLetters(
 		defer func() { response, size = &sluicev1.ListDeadLettersResponse{}, 0 }()
 		return ss.Send(response)
 	}
-	ended := EachLetter(ss.Context(), s.store, f, r.GetLimit(), func(l *engine.Letter) error {
+	missing, ended := EachLetter(ss.Context(), s.store, f, r.GetLimit(), func(l *engine.Letter) error {
 		m, err := letterMessage(l)
 		if err != nil {
 			return err
@@ -63,7 +63,8 @@ func (s *letters) ListDeadLetters(
 		}
 		return send()
 	})
-	if len(response.GetDeadLetters()) > 0 && ss.Context().Err() == nil {
+	response.MissingIds = missing
+	if len(response.GetDeadLetters())+len(missing) > 0 && ss.Context().Err() == nil {
 		if err := send(); err != nil {
 			return err
 		}
@@ -85,6 +86,10 @@ func (s *letters) ReplayDeadLetters(
 	defer s.changing.Store(false)
 	ctx, cancel := context.WithCancelCause(ss.Context())
 	defer cancel(nil)
+	missing, err := MissingLetters(ctx, s.store, f.IDs) // later those that were replayed are
+	if err != nil {
+		return callError(ctx, err)
+	}
 	last := time.Now()
 	n, ended := s.replay(ctx, f, func(n int64) {
 		if time.Since(last) < tellEvery {
@@ -96,7 +101,8 @@ func (s *letters) ReplayDeadLetters(
 		last = time.Now()
 	})
 	s.changed(ctx, "replay", n, &f, ended)
-	if err := ss.Send(&sluicev1.ReplayDeadLettersResponse{Replayed: uint64(n), Done: ended == nil}); err != nil {
+	response := &sluicev1.ReplayDeadLettersResponse{Replayed: uint64(n), Done: ended == nil, MissingIds: missing}
+	if err := ss.Send(response); err != nil {
 		return err
 	}
 	return callError(ctx, ended)
@@ -110,23 +116,25 @@ func (s *letters) DropDeadLetters(
 	if err != nil {
 		return nil, err
 	}
-	switch none := choosesAll(&f); {
-	case none && !r.GetAll():
+	switch {
+	case f.All() && !r.GetAll():
 		return nil, status.Error(codes.InvalidArgument, "the filter chooses every dead letter: that must be said, with all")
-	case !none && r.GetAll():
+	case !f.All() && r.GetAll():
 		return nil, status.Error(codes.InvalidArgument, "all goes with no filter")
 	}
 	if !s.changing.CompareAndSwap(false, true) {
 		return nil, errChanging()
 	}
 	defer s.changing.Store(false)
-	n, err := DropLetters(ctx, s.store, f)
-	s.changed(ctx, "drop", n, &f, err)
+	d, err := DropLetters(ctx, s.store, f)
+	s.changed(ctx, "drop", d.Letters, &f, err)
 	if err != nil {
 		st := status.Convert(callError(ctx, err))
-		return nil, status.Errorf(st.Code(), "%d dropped: %s", n, st.Message())
+		return nil, status.Errorf(st.Code(), "%d dropped: %s", d.Letters, st.Message())
 	}
-	return &sluicev1.DropDeadLettersResponse{Dropped: uint64(n)}, nil
+	return &sluicev1.DropDeadLettersResponse{
+		Dropped: uint64(d.Letters), DroppedUnread: uint64(d.Unread), Left: uint64(d.Left), Faults: d.Faults, MissingIds: d.Missing,
+	}, nil
 }
 
 // begin reads the filter of a call, where there is something to choose from, and somebody to choose for.
@@ -140,19 +148,35 @@ func (s *letters) begin(ctx context.Context, m *sluicev1.DeadLetterFilter) (engi
 	return letterFilter(m)
 }
 
-// changed logs that dead letters are gone: it is an operator's doing, and a drop cannot be taken back.
+// changed logs that dead letters are gone, and which were chosen: it is an operator's doing, and a drop cannot be taken back.
 func (s *letters) changed(ctx context.Context, by string, n int64, f *engine.LetterFilter, err error) {
-	log := s.log.With("by", by, "letters", n, "output", f.Output, "reason", f.Reason, "ids", len(f.IDs))
-	if !f.Since.IsZero() {
-		log = log.With("since", f.Since)
+	log := s.log.With("by", by, "letters", n)
+	if f.All() {
+		log = log.With("all", true)
 	}
-	if !f.Until.IsZero() {
-		log = log.With("until", f.Until)
+	for _, chosen := range []struct{ by, value string }{
+		{"output", f.Output}, {"reason", f.Reason}, {"tag", f.Tag}, {"stream", f.StreamID},
+		{"since", logTime(f.Since)}, {"until", logTime(f.Until)},
+	} {
+		if chosen.value != "" {
+			log = log.With(chosen.by, chosen.value)
+		}
+	}
+	if len(f.IDs) > 0 {
+		log = log.With("ids", len(f.IDs))
 	}
 	if err != nil {
 		log = log.With("err", err)
 	}
 	log.InfoContext(ctx, "dead letters left their store")
+}
+
+// logTime is empty where there is no time.
+func logTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
 }
 
 func errChanging() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -51,9 +53,58 @@ func TestListTellsAll(t *testing.T) {
 	})
 }
 
+// A field of a filter that somebody forgets would have a drop take what it must not.
+func TestFiltersAreWhole(t *testing.T) {
+	var empty, full sluicev1.DeadLetterFilter
+	if f, err := letterFilter(&empty); err != nil || !f.All() || !f.IDsAlone() {
+		t.Errorf("empty: %+v, %v", f, err)
+	}
+	fields := full.ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		one := (&sluicev1.DeadLetterFilter{}).ProtoReflect()
+		switch value := one.NewField(field); field.Kind() {
+		case protoreflect.StringKind:
+			one.Set(field, protoreflect.ValueOfString("x"))
+		case protoreflect.Uint64Kind:
+			value.List().Append(protoreflect.ValueOfUint64(1))
+			one.Set(field, value)
+		default:
+			one.Set(field, protoreflect.ValueOfMessage(timestamppb.New(noon()).ProtoReflect()))
+		}
+		f, err := letterFilter(one.Interface().(*sluicev1.DeadLetterFilter))
+		if err != nil || f.All() || f.IDsAlone() != (field.Name() == "ids") {
+			t.Errorf("%s: %+v, %v", field.Name(), f, err)
+		}
+		if elsewhere := (&engine.Letter{DeadLetter: engine.DeadLetter{Last: noon().Add(until(field))}}); f.Matches(elsewhere) {
+			t.Errorf("%s: all match", field.Name())
+		}
+	}
+	if n := reflect.TypeFor[engine.LetterFilter]().NumField(); n != fields.Len() {
+		t.Errorf("the engine's filter has %d fields, the wire's %d", n, fields.Len())
+	}
+}
+
+// until is when a letter was tried that a filter by one time passes over, from that time on.
+func until(field protoreflect.FieldDescriptor) time.Duration {
+	if field.Name() == "since" {
+		return -time.Second
+	}
+	return time.Second
+}
+
 func TestListFilters(t *testing.T) {
 	minute := func(n int) *timestamppb.Timestamp { return timestamppb.New(noon().Add(time.Duration(n) * time.Minute)) }
-	in(t, fill(6, "x"), noReplay, func(t *testing.T, r *rig) {
+	s := fill(6, "x")
+	for _, l := range s.letters {
+		if l.ID%3 == 0 {
+			l.Tag = "shop.cart"
+		}
+		if l.ID > 3 {
+			l.StreamID = fmt.Sprint("s", l.ID/2)
+		}
+	}
+	in(t, s, noReplay, func(t *testing.T, r *rig) {
 		for name, c := range map[string]struct {
 			filter *sluicev1.DeadLetterFilter
 			limit  uint64
@@ -65,6 +116,9 @@ func TestListFilters(t *testing.T) {
 			"since":          {&sluicev1.DeadLetterFilter{Since: minute(4)}, 0, []uint64{5, 6}},
 			"until":          {&sluicev1.DeadLetterFilter{Until: minute(2)}, 0, []uint64{1, 2}},
 			"IDs":            {&sluicev1.DeadLetterFilter{Ids: []uint64{6, 2, 99}}, 0, []uint64{2, 6}},
+			"tag":            {&sluicev1.DeadLetterFilter{Tag: "shop.cart"}, 0, []uint64{3, 6}},
+			"part of a tag":  {&sluicev1.DeadLetterFilter{Tag: "shop"}, 0, nil},
+			"stream":         {&sluicev1.DeadLetterFilter{StreamId: "s2", Output: "b"}, 0, []uint64{4}},
 			"limit":          {nil, 4, []uint64{1, 2, 3, 4}},
 			"all at once":    {&sluicev1.DeadLetterFilter{Output: "a", Reason: "too_old", Since: minute(1), Until: minute(5)}, 1, []uint64{3}},
 			"nothing chosen": {&sluicev1.DeadLetterFilter{Output: "c"}, 0, nil},
@@ -96,72 +150,98 @@ func TestUnreadableLetters(t *testing.T) {
 	s.bad = []uint64{3, 4}
 	in(t, s, noReplay, func(t *testing.T, r *rig) {
 		got, _, err := r.list(&sluicev1.ListDeadLettersRequest{})
-		wantStatus(t, err, codes.Internal, "dead letter 3: checksum\ndead letter 4: checksum")
+		wantStatus(t, err, codes.Internal, "dead letter 3 cannot be read: checksum\ndead letter 4 cannot be read: checksum")
 		if len(got) != 18 {
 			t.Errorf("%d letters", len(got))
-		}
-		_, err = r.DropDeadLetters(t.Context(), &sluicev1.DropDeadLettersRequest{All: true})
-		wantStatus(t, err, codes.Internal, "18 dropped: dead letter 3: checksum")
-		if left := s.ids(); !slices.Equal(left, s.bad) {
-			t.Errorf("left %v", left)
-		}
-		// They go when they are named.
-		byID := &sluicev1.DropDeadLettersRequest{Filter: &sluicev1.DeadLetterFilter{Ids: []uint64{4, 4, 5, 3}}}
-		if m, err := r.DropDeadLetters(t.Context(), byID); err != nil || m.GetDropped() != 2 || len(s.ids()) != 0 {
-			t.Errorf("dropped %d, %v, left %v", m.GetDropped(), err, s.ids())
 		}
 	})
 	s = fill(20, "x")
 	s.bad = s.ids()
 	in(t, s, noReplay, func(t *testing.T, r *rig) {
 		_, _, err := r.list(&sluicev1.ListDeadLettersRequest{})
-		wantStatus(t, err, codes.Internal, "dead letter 10: checksum\nand 10 more like these")
+		wantStatus(t, err, codes.Internal, "dead letter 10 cannot be read: checksum\nand 10 more like these")
 	})
 }
 
-func TestDrop(t *testing.T) {
+// An ID that no letter has is told, by all calls, and once. One that the rest of the filter passes over has a letter, and so has one
+// that cannot be read.
+func TestMissingIDs(t *testing.T) {
 	s := fill(6, "x")
+	s.bad = []uint64{4}
 	in(t, s, noReplay, func(t *testing.T, r *rig) {
-		for name, c := range map[string]struct {
-			request *sluicev1.DropDeadLettersRequest
-			want    string
-		}{
-			"nothing said":      {&sluicev1.DropDeadLettersRequest{}, "that must be said"},
-			"empty filter":      {&sluicev1.DropDeadLettersRequest{Filter: &sluicev1.DeadLetterFilter{}}, "that must be said"},
-			"all with a filter": {&sluicev1.DropDeadLettersRequest{Filter: &sluicev1.DeadLetterFilter{Output: "a"}, All: true}, "no filter"},
-			"too many IDs":      {&sluicev1.DropDeadLettersRequest{Filter: &sluicev1.DeadLetterFilter{Ids: make([]uint64, 1001)}}, "at most 1000"},
-			"bad time": {&sluicev1.DropDeadLettersRequest{
-				Filter: &sluicev1.DeadLetterFilter{Since: &timestamppb.Timestamp{Nanos: -1}},
-			}, "filter.since: "},
+		f := &sluicev1.DeadLetterFilter{Output: "a", Ids: []uint64{99, 3, 4, 7, 6, 99, 1}}
+		want := []uint64{7, 99}
+		ss, err := r.ListDeadLetters(t.Context(), &sluicev1.ListDeadLettersRequest{Filter: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := ss.Recv(); err != nil || len(m.GetDeadLetters()) != 2 || !slices.Equal(m.GetMissingIds(), want) {
+			t.Errorf("list: %v, %v", m, err)
+		}
+		if _, err = ss.Recv(); status.Code(err) != codes.Internal {
+			t.Errorf("list: ended with %v", err)
+		}
+		if told, err := r.replays(t.Context(), f); err != nil || len(told) != 1 || !slices.Equal(told[0].GetMissingIds(), want) {
+			t.Errorf("replay: %v, %v", told, err)
+		}
+		m, err := r.DropDeadLetters(t.Context(), &sluicev1.DropDeadLettersRequest{Filter: f})
+		if err != nil || m.GetDropped() != 2 || m.GetLeft() != 1 || !slices.Equal(m.GetMissingIds(), want) {
+			t.Errorf("drop: %v, %v", m, err)
+		}
+		// Behind the limit nobody looked.
+		ss, err = r.ListDeadLetters(t.Context(), &sluicev1.ListDeadLettersRequest{
+			Filter: &sluicev1.DeadLetterFilter{Ids: []uint64{2, 6, 99}}, Limit: 1,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := ss.Recv(); err != nil || len(m.GetDeadLetters()) != 1 || len(m.GetMissingIds()) > 0 {
+			t.Errorf("list with a limit: %v, %v", m, err)
+		}
+		// And where there is nothing else to tell.
+		got, responses, err := r.list(&sluicev1.ListDeadLettersRequest{Filter: &sluicev1.DeadLetterFilter{Ids: []uint64{8}}})
+		if err != nil || len(got) > 0 || responses != 1 {
+			t.Errorf("list of nothing: %v, %d responses, %v", got, responses, err)
+		}
+	})
+}
+
+// The log says who left the store by what was asked for, and nothing of what is in them.
+func TestChangesAreLogged(t *testing.T) {
+	s := fill(6, "secret")
+	in(t, s, slow(3, 0), func(t *testing.T, r *rig) {
+		for _, f := range []*sluicev1.DeadLetterFilter{
+			nil,
+			{Reason: "too_old", Since: timestamppb.New(noon()), Until: timestamppb.New(noon().Add(time.Hour))},
+			{Tag: "shop.checkout", StreamId: "s1", Ids: []uint64{1, 2, 3}},
 		} {
-			_, err := r.DropDeadLetters(t.Context(), c.request)
-			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%s: %v", name, err)
+			if _, err := r.replays(t.Context(), f); err != nil {
+				t.Error(err)
 			}
 		}
-		if left := s.ids(); len(left) != 6 {
-			t.Fatalf("left %v", left)
+		f := &sluicev1.DeadLetterFilter{Output: "a", Until: timestamppb.New(noon().Add(3 * time.Minute))}
+		if _, err := r.DropDeadLetters(t.Context(), &sluicev1.DropDeadLettersRequest{Filter: f}); err != nil {
+			t.Error(err)
 		}
-		drop := func(want uint64, request *sluicev1.DropDeadLettersRequest) {
-			t.Helper()
-			if m, err := r.DropDeadLetters(t.Context(), request); err != nil || m.GetDropped() != want {
-				t.Errorf("dropped %d, %v; want %d", m.GetDropped(), err, want)
-			}
+		if _, err := r.DropDeadLetters(t.Context(), &sluicev1.DropDeadLettersRequest{All: true}); err != nil {
+			t.Error(err)
 		}
-		drop(2, &sluicev1.DropDeadLettersRequest{Filter: &sluicev1.DeadLetterFilter{Output: "a", Until: timestamppb.New(noon().Add(3 * time.Minute))}})
-		if left := s.ids(); !slices.Equal(left, []uint64{2, 4, 5, 6}) {
-			t.Errorf("left %v", left)
-		}
-		drop(4, &sluicev1.DropDeadLettersRequest{All: true})
-		drop(0, &sluicev1.DropDeadLettersRequest{All: true})
-		s.letters, s.refuse = fill(1, "x").letters, errors.New("read-only file system")
-		_, err := r.DropDeadLetters(t.Context(), &sluicev1.DropDeadLettersRequest{All: true})
-		wantStatus(t, err, codes.Internal, "0 dropped: read-only file system")
 		r.finish()
-		for _, want := range []string{`level=INFO msg="dead letters left their store" by=drop letters=2 output=a`, `err="read-only file system"`} {
-			if !strings.Contains(r.logs.String(), want) {
-				t.Errorf("no %s in\n%s", want, &r.logs)
+		var got []string
+		for line := range strings.Lines(r.logs.String()) {
+			if _, what, ok := strings.Cut(line, `level=INFO msg="dead letters left their store" `); ok {
+				got = append(got, strings.TrimSpace(what))
 			}
+		}
+		want := []string{
+			"by=replay letters=3 all=true",
+			"by=replay letters=3 reason=too_old since=2026-01-02T12:00:00Z until=2026-01-02T13:00:00Z",
+			"by=replay letters=3 tag=shop.checkout stream=s1 ids=3",
+			"by=drop letters=2 output=a until=2026-01-02T12:03:00Z",
+			"by=drop letters=4 all=true",
+		}
+		if diff := cmp.Diff(want, got); diff != "" || strings.Contains(r.logs.String(), "secret") {
+			t.Errorf("%s in\n%s", diff, &r.logs)
 		}
 	})
 }

@@ -27,22 +27,22 @@ func NewMetrics(version string) *Metrics {
 		registry: prometheus.NewRegistry(),
 		records: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "sluice_output_batch_records",
-			Help:    "Records in a batch, by attempt.",
+			Help:    "Records in a batch, one observation for each attempt to write it.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 8), // 1 to 16 k: CloudWatch takes 10,000
 		}, output),
 		bytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "sluice_output_batch_bytes",
-			Help:    "Bytes of the records in a batch, by attempt, as the output measures them: on the wire, but for cloudwatch.",
+			Help:    "Bytes of the records in a batch, one observation for each attempt to write it, as the output measures them: on the wire, but for cloudwatch.",
 			Buckets: prometheus.ExponentialBuckets(256, 4, 8), // 256 B to 4 MiB
 		}, output),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "sluice_output_flush_seconds",
-			Help:    "How long a write to the destination took, whatever came of it.",
+			Help:    "Seconds that a write to the destination took, whatever came of it.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9), // 1 ms to 65 s: the default deadline is 60 s
 		}, output),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "sluice_build_info", Help: "Always 1; its labels tell the version.",
+		Name: "sluice_build_info", Help: "Always 1; the label tells the version of the gateway.",
 	}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.records, m.bytes, m.latency, build,

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -36,6 +35,8 @@ type store struct {
 	letters []*engine.Letter
 }
 
+var errChecksum = errors.New("checksum")
+
 func (s *store) Letters(ctx context.Context, f engine.LetterFilter) iter.Seq2[*engine.Letter, error] {
 	return func(yield func(*engine.Letter, error) bool) {
 		s.mu.Lock()
@@ -53,7 +54,7 @@ func (s *store) Letters(ctx context.Context, f engine.LetterFilter) iter.Seq2[*e
 				if len(f.IDs) > 0 && !slices.Contains(f.IDs, l.ID) {
 					continue
 				}
-				if !yield(nil, fmt.Errorf("dead letter %d: checksum", l.ID)) {
+				if !yield(nil, &engine.LetterError{From: l.ID, To: l.ID + 1, Err: errChecksum}) {
 					return
 				}
 			case f.Matches(l) && !yield(l, nil):

@@ -20,6 +20,7 @@ const maxIDs = 1000
 // letterFilter is a filter as the engine has it.
 func letterFilter(m *sluicev1.DeadLetterFilter) (f engine.LetterFilter, err error) {
 	f.Output, f.Reason, f.IDs = m.GetOutput(), m.GetReason(), m.GetIds()
+	f.Tag, f.StreamID = m.GetTag(), m.GetStreamId()
 	if len(f.IDs) > maxIDs {
 		return f, status.Errorf(codes.InvalidArgument, "filter.ids: %d of them; at most %d", len(f.IDs), maxIDs)
 	}
@@ -30,11 +31,6 @@ func letterFilter(m *sluicev1.DeadLetterFilter) (f engine.LetterFilter, err erro
 		return f, status.Errorf(codes.InvalidArgument, "filter.until: %v", err)
 	}
 	return f, nil
-}
-
-// choosesAll reports whether a filter has nothing set.
-func choosesAll(f *engine.LetterFilter) bool {
-	return f.Output == "" && f.Reason == "" && f.Since.IsZero() && f.Until.IsZero() && len(f.IDs) == 0
 }
 
 // letterMessage is a letter as it goes over the wire. It shares no memory with the letter.

@@ -205,6 +205,44 @@ func TestReadFails(t *testing.T) {
 	})
 }
 
+// Of a segment that the disk does not give those letters are told that are asked for, and not removed; and it is asked for once.
+func TestReadFailsInParts(t *testing.T) {
+	inTrial(t, func(tr *trial) {
+		tr.fill(100)
+		first := tr.segments[0]
+		if first.next < 17 {
+			tr.Fatalf("the first segment has %d letters", first.next-first.first)
+		}
+		if err := tr.Remove(tr.Context(), []uint64{12, 15}); err != nil {
+			tr.Fatal(err)
+		}
+		for name, c := range map[string]struct {
+			ids  []uint64
+			want []run
+		}{
+			"all":  {nil, []run{{1, 12}, {13, 15}, {16, first.next}}},
+			"some": {[]uint64{3, 5, 6, 11, 12, 13, 100}, []run{{3, 4}, {5, 7}, {11, 12}, {13, 14}}},
+		} {
+			failed := 0
+			tr.fs.Inject(func(op crashfs.Op) crashfs.Fault {
+				if op.Kind == crashfs.Read && strings.Contains(op.Name, "001.seg") {
+					failed++
+					return crashfs.Fault{Err: syscall.EIO}
+				}
+				return crashfs.Fault{}
+			})
+			var got []run
+			all, unread := tr.list(engine.LetterFilter{IDs: c.ids})
+			for _, e := range unread {
+				got = append(got, run{seglog.LSN(e.From), seglog.LSN(e.To)})
+			}
+			if !slices.Equal(got, c.want) || len(all) == 0 || all[len(all)-1].sequence != 100 || failed != 1 {
+				tr.Errorf("%s: %v after %d failures, want %v", name, got, failed, c.want)
+			}
+		}
+	})
+}
+
 // What a segment held that is not there any more is told, once, and does not count.
 func TestSegmentIsMissing(t *testing.T) {
 	inTrial(t, func(tr *trial) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
 // letterVersion is the first byte of a letter, see FORMAT.md.
@@ -21,7 +22,7 @@ func appendLetter(dst []byte, r engine.BatchRecord) []byte {
 	c := r.Chunk
 	dst = append(dst, letterVersion)
 	for _, s := range []string{d.Output, d.Target, d.Reason, d.Message, d.RequestID} {
-		dst = appendString(dst, s)
+		dst = seglog.AppendBytes(dst, s)
 	}
 	dst = binary.AppendUvarint(dst, uint64(max(d.Attempts, 0)))
 	for _, t := range []time.Time{d.First, d.Last, c.Arrived} {
@@ -29,111 +30,58 @@ func appendLetter(dst []byte, r engine.BatchRecord) []byte {
 		dst = binary.AppendUvarint(dst, uint64(t.Nanosecond()))
 	}
 	for _, s := range []string{c.Stream.Tenant, c.Stream.ID, c.Stream.Tag} {
-		dst = appendString(dst, s)
+		dst = seglog.AppendBytes(dst, s)
 	}
 	dst = binary.AppendUvarint(dst, c.Epoch)
 	dst = binary.AppendUvarint(dst, r.Sequence)
-	dst = appendString(dst, c.Resource)
-	dst = appendString(dst, c.Scope)
+	dst = seglog.AppendBytes(dst, c.Resource)
+	dst = seglog.AppendBytes(dst, c.Scope)
 	return append(dst, r.Wire...)
-}
-
-func appendString[T ~string | ~[]byte](dst []byte, s T) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
 var errNoLetter = errors.New("it is no letter of a version that is known")
 
 // parseLetter reads a letter, which keeps the bytes.
 func parseLetter(b []byte, l *engine.Letter) error {
-	r := values{rest: b}
-	if r.byte() != letterVersion {
+	r := seglog.Values{Rest: b}
+	if r.Byte() != letterVersion {
 		return errNoLetter
 	}
 	for _, s := range []*string{&l.Output, &l.Target, &l.Reason, &l.Message, &l.RequestID} {
-		*s = string(r.bytes())
+		*s = string(r.Bytes())
 	}
-	l.Attempts = r.int()
+	l.Attempts = readInt(&r)
 	for _, t := range []*time.Time{&l.First, &l.Last, &l.Arrived} {
-		*t = r.time()
+		*t = readTime(&r)
 	}
 	for _, s := range []*string{&l.Tenant, &l.StreamID, &l.Tag} {
-		*s = string(r.bytes())
+		*s = string(r.Bytes())
 	}
-	l.Epoch, l.Sequence = r.uvarint(), r.uvarint()
-	l.Resource, l.Scope = r.bytes(), r.bytes()
-	l.Record = engine.Record{Wire: r.rest}
-	if r.bad {
+	l.Epoch, l.Sequence = r.Uvarint(), r.Uvarint()
+	l.Resource, l.Scope = r.Bytes(), r.Bytes()
+	l.Record = engine.Record{Wire: r.Rest}
+	if r.Bad {
 		return errNoLetter
 	}
 	return nil
 }
 
-// values are read off bytes. They are bad once one is not what it must be; what is read from then on is zero.
-type values struct {
-	rest []byte
-	bad  bool
-}
-
-func (v *values) spoil() { v.bad, v.rest = true, nil }
-
-func (v *values) take(n uint64) []byte {
-	if n > uint64(len(v.rest)) {
-		v.spoil()
-		return nil
-	}
-	b := v.rest[:n:n]
-	v.rest = v.rest[n:]
-	return b
-}
-
-func (v *values) byte() byte {
-	if b := v.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (v *values) uvarint() uint64 {
-	x, n := binary.Uvarint(v.rest)
-	if n <= 0 {
-		v.spoil()
-		return 0
-	}
-	v.take(uint64(n))
-	return x
-}
-
-func (v *values) int() int {
-	x := v.uvarint()
+// readInt reads what was an int.
+func readInt(r *seglog.Values) int {
+	x := r.Uvarint()
 	if x > math.MaxInt {
-		v.spoil()
+		r.Spoil()
 		return 0
 	}
 	return int(x)
 }
 
-// time reads seconds since 1970 and nanoseconds: so the zero time is one, too.
-func (v *values) time() time.Time {
-	seconds, n := binary.Varint(v.rest)
-	if n <= 0 {
-		v.spoil()
-		return time.Time{}
-	}
-	v.take(uint64(n))
-	nanos := v.uvarint()
-	if nanos >= uint64(time.Second) || v.bad {
-		v.spoil()
+// readTime reads seconds since 1970 and nanoseconds: so the zero time is one, too.
+func readTime(r *seglog.Values) time.Time {
+	seconds, nanos := r.Varint(), r.Uvarint()
+	if nanos >= uint64(time.Second) || r.Bad {
+		r.Spoil()
 		return time.Time{}
 	}
 	return time.Unix(seconds, int64(nanos)).UTC()
-}
-
-// bytes reads what has its length in front of it; nil where that is 0.
-func (v *values) bytes() []byte {
-	b := v.take(v.uvarint())
-	if len(b) == 0 {
-		return nil
-	}
-	return b
 }

@@ -10,25 +10,9 @@ import (
 	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
-// A ReadError says which letters cannot be read. Where it wraps a seglog.DamageError, or the letter is of an unknown version, they
-// never will be, and nothing is left but to remove them; otherwise the disk failed.
-type ReadError struct {
-	From, To uint64 // by ID, up to before To. Some may be removed already
-	Err      error
-}
-
-func (e *ReadError) Error() string {
-	if e.To == e.From+1 {
-		return fmt.Sprintf("dead letter %d cannot be read: %v", e.From, e.Err)
-	}
-	return fmt.Sprintf("dead letters %d to %d cannot be read: %v", e.From, e.To-1, e.Err)
-}
-
-// Unwrap gives the cause.
-func (e *ReadError) Unwrap() error { return e.Err }
-
-// Letters implements [engine.LetterStore]. Letters that cannot be read are a [*ReadError]; the others follow it. It holds no lock
-// while it yields, and of all letters one in memory.
+// Letters implements [engine.LetterStore]. It holds no lock while it yields, and of all letters one in memory. Letters that cannot be
+// read because of a [*seglog.DamageError], or because they are of an unknown version, never can be, and nothing is left but to remove
+// them; of others the disk failed.
 func (s *Store) Letters(ctx context.Context, f engine.LetterFilter) iter.Seq2[*engine.Letter, error] {
 	end := s.log.End().LSN
 	ids := runs{{1, end}}
@@ -56,6 +40,8 @@ type walk struct {
 
 	at     seglog.Place // to go on from
 	over   bool
+	lost   seglog.LSN // what is before it, and was not come to, the disk does not give
+	why    error
 	buffer []byte
 	letter engine.Letter
 }
@@ -69,12 +55,19 @@ func (w *walk) next(ctx context.Context) (*engine.Letter, error) {
 		if w.at.LSN = w.candidate(w.at.LSN); w.at.LSN >= w.end {
 			return nil, nil
 		}
+		if w.at.LSN < w.lost {
+			if err := w.passLost(); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		step, ok, err := w.log.Next(w.at, readers, w.damaged)
 		switch {
 		case isClosed(err):
 			return w.fail(errClosed)
 		case err != nil:
-			return nil, w.passSegment(err)
+			w.lose(w.at.LSN, err)
+			continue
 		case !ok || step.LSN > w.at.LSN:
 			if err := w.passGap(step, ok); err != nil {
 				return nil, err
@@ -87,7 +80,7 @@ func (w *walk) next(ctx context.Context) (*engine.Letter, error) {
 			return w.fail(errClosed)
 		case errors.Is(err, seglog.ErrGone): // it was removed meanwhile
 		case err != nil:
-			return nil, &ReadError{uint64(step.LSN), uint64(step.LSN) + 1, err}
+			return nil, &engine.LetterError{From: uint64(step.LSN), To: uint64(step.LSN) + 1, Err: err}
 		case w.filter.Matches(&w.letter):
 			return &w.letter, nil
 		}
@@ -115,19 +108,28 @@ func (w *walk) candidate(lsn seglog.LSN) seglog.LSN {
 	}
 }
 
-// passSegment goes on with the segment behind the one that the disk does not give.
-func (w *walk) passSegment(err error) error {
-	from, to := w.at.LSN, w.end
+// lose notes that the disk does not give the segment of a letter.
+func (w *walk) lose(lsn seglog.LSN, err error) {
+	w.lost, w.why = w.end, err
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, g := range w.segments {
-		if g.next > from {
-			to = min(g.next, to)
-			break
+		if g.next > lsn {
+			w.lost = min(g.next, w.end)
+			return
 		}
 	}
-	w.mu.Unlock()
+}
+
+// passLost goes on behind the next letters of the segment that the disk does not give, unless they are not there any more.
+func (w *walk) passLost() error {
+	from := w.at.LSN
+	to := w.upTo(from, w.lost)
+	if to == from {
+		return nil
+	}
 	w.at = seglog.Place{LSN: to}
-	return &ReadError{uint64(from), uint64(to), err}
+	return &engine.LetterError{From: uint64(from), To: uint64(to), Err: w.why}
 }
 
 // passGap goes on with what the log found in place of a letter that must be there, unless it is not there any more.
@@ -136,18 +138,22 @@ func (w *walk) passGap(step seglog.Step, ok bool) error {
 	if ok {
 		to = min(step.LSN, w.end)
 	}
-	w.mu.Lock()
-	removed := w.removed
-	w.mu.Unlock()
-	if removed.has(from) {
+	if to = w.upTo(from, to); to == from {
 		return nil
 	}
-	to = min(to, removed.start(from), w.ids.skip(from))
 	w.at = seglog.Place{LSN: to}
 	if ok && to == step.LSN {
 		w.at = step.Place
 	}
-	return &ReadError{uint64(from), uint64(to), &seglog.DamageError{Damage: w.damageAt(from, to)}}
+	return &engine.LetterError{From: uint64(from), To: uint64(to), Err: &seglog.DamageError{Damage: w.damageAt(from, to)}}
+}
+
+// upTo gives the end of the letters from one on, and before another LSN, that all are asked for and not removed.
+func (w *walk) upTo(from, to seglog.LSN) seglog.LSN {
+	w.mu.Lock()
+	removed := w.removed
+	w.mu.Unlock()
+	return min(to, removed.start(from), w.ids.skip(from))
 }
 
 // damageAt gives what the log knows of the damage that letters lie in.

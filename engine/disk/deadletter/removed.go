@@ -1,11 +1,9 @@
 package deadletter
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 
@@ -15,6 +13,7 @@ import (
 // What was removed lies in a file of its own, which is replaced as a whole.
 const (
 	removedName    = "removed"
+	removedTitle   = "sluice removed letters"
 	removedVersion = 1
 )
 
@@ -31,38 +30,34 @@ func encodeRemoved(removed runs) []byte {
 		body = binary.AppendUvarint(body, uint64(x.to-x.from))
 		at = x.to
 	}
-	return append(firstLine(body), body...)
-}
-
-func firstLine(body []byte) []byte {
-	return fmt.Appendf(nil, "sluice removed letters %08x\n", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	return seglog.WithSum(removedTitle, body)
 }
 
 var errNotRemoved = errors.New("it does not say what was removed")
 
 func decodeRemoved(b []byte) (runs, error) {
-	_, body, _ := bytes.Cut(b, []byte("\n"))
-	if !bytes.HasPrefix(b, firstLine(body)) {
+	body, whole := seglog.CutSum(removedTitle, b)
+	if !whole {
 		return nil, errNotRemoved
 	}
-	r := values{rest: body}
-	if v := r.uvarint(); v != removedVersion && !r.bad {
+	r := seglog.Values{Rest: body}
+	if v := r.Uvarint(); v != removedVersion && !r.Bad {
 		return nil, fmt.Errorf("it is of version %d, this is for %d", v, removedVersion)
 	}
-	n := r.uvarint()
+	n := r.Uvarint()
 	if n > uint64(len(body)) {
 		return nil, errNotRemoved
 	}
 	removed, at := make(runs, 0, n), uint64(0)
 	for range n {
-		gap, length := r.uvarint(), r.uvarint()
+		gap, length := r.Uvarint(), r.Uvarint()
 		if gap == 0 || length == 0 || gap >= lsnLimit || length >= lsnLimit || at+gap+length >= lsnLimit {
 			return nil, errNotRemoved
 		}
 		removed = append(removed, run{seglog.LSN(at + gap), seglog.LSN(at + gap + length)})
 		at += gap + length
 	}
-	if r.bad || len(r.rest) > 0 {
+	if r.Bad || len(r.Rest) > 0 {
 		return nil, errNotRemoved
 	}
 	return removed, nil

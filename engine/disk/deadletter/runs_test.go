@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -88,7 +89,7 @@ func TestRemovedRoundTrip(t *testing.T) {
 }
 
 // sum gives a content the right checksum.
-func sum(body ...byte) []byte { return append(firstLine(body), body...) }
+func sum(body ...byte) []byte { return seglog.WithSum(removedTitle, body) }
 
 func TestRemovedThatCannotBe(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -97,7 +98,7 @@ func TestRemovedThatCannotBe(t *testing.T) {
 	}{
 		"nothing":          {nil, errNotRemoved},
 		"no line":          {[]byte("sluice removed letters"), errNotRemoved},
-		"wrong checksum":   {append(firstLine([]byte{1, 0}), 1, 1, 1, 1), errNotRemoved},
+		"wrong checksum":   {append(bytes.TrimSuffix(sum(1, 0), []byte{1, 0}), 1, 1, 1, 1), errNotRemoved},
 		"no body":          {sum(), errNotRemoved},
 		"no count":         {sum(1), errNotRemoved},
 		"less than it has": {sum(1, 2, 1, 1), errNotRemoved},

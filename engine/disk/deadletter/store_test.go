@@ -89,6 +89,10 @@ func TestFilters(t *testing.T) {
 			"IDs and reason":       {engine.LetterFilter{IDs: ids[1:4], Reason: "too_old"}, []uint64{2, 4}},
 			"IDs that are not":     {engine.LetterFilter{IDs: []uint64{0, 1 << 40, 1<<64 - 1}}, nil},
 			"an ID, and one not":   {engine.LetterFilter{IDs: []uint64{1 << 40, ids[2]}}, []uint64{3}},
+			"tag":                  {engine.LetterFilter{Tag: "shop.s", Output: "hook"}, []uint64{4}},
+			"another tag":          {engine.LetterFilter{Tag: "shop"}, nil},
+			"stream":               {engine.LetterFilter{StreamID: "s", Output: "hook"}, []uint64{4}},
+			"another stream":       {engine.LetterFilter{StreamID: "s2"}, nil},
 			"since beyond the end": {engine.LetterFilter{Since: at(31)}, nil},
 		} {
 			if all, unread := tr.list(c.filter); !slices.Equal(sequences(all), c.want) || len(unread) > 0 {
@@ -418,9 +422,9 @@ func TestOneCommit(t *testing.T) {
 	})
 }
 
-func ExampleReadError() {
-	fmt.Println(&ReadError{From: 7, To: 8, Err: errNoLetter})
-	fmt.Println(&ReadError{From: 7, To: 10, Err: syscall.EIO})
+func ExampleStore_Letters() {
+	fmt.Println(&engine.LetterError{From: 7, To: 8, Err: errNoLetter})
+	fmt.Println(&engine.LetterError{From: 7, To: 10, Err: syscall.EIO})
 	// Output:
 	// dead letter 7 cannot be read: it is no letter of a version that is known
 	// dead letters 7 to 9 cannot be read: input/output error

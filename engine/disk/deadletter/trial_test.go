@@ -184,11 +184,11 @@ func (tr *trial) fill(letters int) {
 type found struct{ id, sequence uint64 }
 
 // list gives the chosen letters, in order, and what of them could not be read.
-func (tr *trial) list(f engine.LetterFilter) (all []found, unread []*ReadError) {
+func (tr *trial) list(f engine.LetterFilter) (all []found, unread []*engine.LetterError) {
 	tr.Helper()
 	for l, err := range tr.Letters(tr.Context(), f) {
 		if err != nil {
-			e, ok := errors.AsType[*ReadError](err)
+			e, ok := errors.AsType[*engine.LetterError](err)
 			if !ok {
 				tr.Fatal(err)
 			}

@@ -32,7 +32,10 @@ type DeadLetterFilter struct {
 	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
 	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
 	// At most 1000.
-	Ids           []uint64 `protobuf:"varint,5,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	Ids []uint64 `protobuf:"varint,5,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	// The tag and the ID of the stream that they are of, as a whole.
+	Tag           string `protobuf:"bytes,6,opt,name=tag,proto3" json:"tag,omitempty"`
+	StreamId      string `protobuf:"bytes,7,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -102,6 +105,20 @@ func (x *DeadLetterFilter) GetIds() []uint64 {
 	return nil
 }
 
+func (x *DeadLetterFilter) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *DeadLetterFilter) GetStreamId() string {
+	if x != nil {
+		return x.StreamId
+	}
+	return ""
+}
+
 type ListDeadLettersRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Filter *DeadLetterFilter      `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
@@ -158,7 +175,9 @@ func (x *ListDeadLettersRequest) GetLimit() uint64 {
 type ListDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Some of them; the next response goes on.
-	DeadLetters   []*DeadLetter `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	DeadLetters []*DeadLetter `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	// In the last response: those of the filter's IDs that no dead letter has. Nothing is said of them where the limit was reached.
+	MissingIds    []uint64 `protobuf:"varint,2,rep,packed,name=missing_ids,json=missingIds,proto3" json:"missing_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,6 +215,13 @@ func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
 	if x != nil {
 		return x.DeadLetters
+	}
+	return nil
+}
+
+func (x *ListDeadLettersResponse) GetMissingIds() []uint64 {
+	if x != nil {
+		return x.MissingIds
 	}
 	return nil
 }
@@ -251,7 +277,9 @@ type ReplayDeadLettersResponse struct {
 	// How many were replayed so far.
 	Replayed uint64 `protobuf:"varint,1,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	// All that were chosen were replayed. Without it, the last response before an error says how far the replay came.
-	Done          bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	Done bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	// In the last response: those of the filter's IDs that no dead letter had.
+	MissingIds    []uint64 `protobuf:"varint,3,rep,packed,name=missing_ids,json=missingIds,proto3" json:"missing_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -298,6 +326,13 @@ func (x *ReplayDeadLettersResponse) GetDone() bool {
 		return x.Done
 	}
 	return false
+}
+
+func (x *ReplayDeadLettersResponse) GetMissingIds() []uint64 {
+	if x != nil {
+		return x.MissingIds
+	}
+	return nil
 }
 
 type DropDeadLettersRequest struct {
@@ -355,8 +390,16 @@ func (x *DropDeadLettersRequest) GetAll() bool {
 }
 
 type DropDeadLettersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Dropped       uint64                 `protobuf:"varint,1,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Dropped uint64                 `protobuf:"varint,1,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// How many of them could not be read.
+	DroppedUnread uint64 `protobuf:"varint,2,opt,name=dropped_unread,json=droppedUnread,proto3" json:"dropped_unread,omitempty"`
+	// How many cannot be read and are left: whether the filter chooses them nobody can know.
+	Left uint64 `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
+	// What is wrong with those that are left, a sentence each, of the first ten faults. They name the IDs.
+	Faults []string `protobuf:"bytes,4,rep,name=faults,proto3" json:"faults,omitempty"`
+	// Those of the filter's IDs that no dead letter had.
+	MissingIds    []uint64 `protobuf:"varint,5,rep,packed,name=missing_ids,json=missingIds,proto3" json:"missing_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -396,6 +439,34 @@ func (x *DropDeadLettersResponse) GetDropped() uint64 {
 		return x.Dropped
 	}
 	return 0
+}
+
+func (x *DropDeadLettersResponse) GetDroppedUnread() uint64 {
+	if x != nil {
+		return x.DroppedUnread
+	}
+	return 0
+}
+
+func (x *DropDeadLettersResponse) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *DropDeadLettersResponse) GetFaults() []string {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+func (x *DropDeadLettersResponse) GetMissingIds() []uint64 {
+	if x != nil {
+		return x.MissingIds
+	}
+	return nil
 }
 
 // A DeadLetter is a record that an output would not take, with what it belongs to and why.
@@ -583,28 +654,39 @@ var File_sluice_v1_admin_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x15sluice/v1/admin.proto\x12\tsluice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16sluice/v1/record.proto\"\xb8\x01\n" +
+	"\x15sluice/v1/admin.proto\x12\tsluice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16sluice/v1/record.proto\"\xe7\x01\n" +
 	"\x10DeadLetterFilter\x12\x16\n" +
 	"\x06output\x18\x01 \x01(\tR\x06output\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x10\n" +
-	"\x03ids\x18\x05 \x03(\x04R\x03ids\"c\n" +
+	"\x03ids\x18\x05 \x03(\x04R\x03ids\x12\x10\n" +
+	"\x03tag\x18\x06 \x01(\tR\x03tag\x12\x1b\n" +
+	"\tstream_id\x18\a \x01(\tR\bstreamId\"c\n" +
 	"\x16ListDeadLettersRequest\x123\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1b.sluice.v1.DeadLetterFilterR\x06filter\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x04R\x05limit\"S\n" +
+	"\x05limit\x18\x02 \x01(\x04R\x05limit\"t\n" +
 	"\x17ListDeadLettersResponse\x128\n" +
-	"\fdead_letters\x18\x01 \x03(\v2\x15.sluice.v1.DeadLetterR\vdeadLetters\"O\n" +
+	"\fdead_letters\x18\x01 \x03(\v2\x15.sluice.v1.DeadLetterR\vdeadLetters\x12\x1f\n" +
+	"\vmissing_ids\x18\x02 \x03(\x04R\n" +
+	"missingIds\"O\n" +
 	"\x18ReplayDeadLettersRequest\x123\n" +
-	"\x06filter\x18\x01 \x01(\v2\x1b.sluice.v1.DeadLetterFilterR\x06filter\"K\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1b.sluice.v1.DeadLetterFilterR\x06filter\"l\n" +
 	"\x19ReplayDeadLettersResponse\x12\x1a\n" +
 	"\breplayed\x18\x01 \x01(\x04R\breplayed\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\bR\x04done\"_\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\x12\x1f\n" +
+	"\vmissing_ids\x18\x03 \x03(\x04R\n" +
+	"missingIds\"_\n" +
 	"\x16DropDeadLettersRequest\x123\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1b.sluice.v1.DeadLetterFilterR\x06filter\x12\x10\n" +
-	"\x03all\x18\x02 \x01(\bR\x03all\"3\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"\xa7\x01\n" +
 	"\x17DropDeadLettersResponse\x12\x18\n" +
-	"\adropped\x18\x01 \x01(\x04R\adropped\"\xc7\x04\n" +
+	"\adropped\x18\x01 \x01(\x04R\adropped\x12%\n" +
+	"\x0edropped_unread\x18\x02 \x01(\x04R\rdroppedUnread\x12\x12\n" +
+	"\x04left\x18\x03 \x01(\x04R\x04left\x12\x16\n" +
+	"\x06faults\x18\x04 \x03(\tR\x06faults\x12\x1f\n" +
+	"\vmissing_ids\x18\x05 \x03(\x04R\n" +
+	"missingIds\"\xc7\x04\n" +
 	"\n" +
 	"DeadLetter\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +

@@ -31,8 +31,8 @@ const (
 // AdminService is for operators. It is served on the gateway's admin address alone, and not where producers connect.
 //
 // Every call ends with: FAILED_PRECONDITION where the gateway keeps no dead letters; INVALID_ARGUMENT for a filter that makes
-// no sense; UNAVAILABLE when the gateway goes away. A dead letter that cannot be read is passed over, and once the others are
-// done with the call ends with INTERNAL, which says what is wrong with it.
+// no sense; UNAVAILABLE when the gateway goes away. To list and to replay, a dead letter that cannot be read is passed over, and
+// once the others are done with the call ends with INTERNAL, which says what is wrong with it.
 type AdminServiceClient interface {
 	// ListDeadLetters gives dead letters in the order in which they were stored.
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListDeadLettersResponse], error)
@@ -42,7 +42,7 @@ type AdminServiceClient interface {
 	//
 	// Ends with ABORTED while another replay, or a drop, is under way.
 	ReplayDeadLetters(ctx context.Context, in *ReplayDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReplayDeadLettersResponse], error)
-	// DropDeadLetters removes dead letters for good.
+	// DropDeadLetters removes dead letters for good: also those that cannot be read, where it is asked for all or by their IDs alone.
 	//
 	// Ends with ABORTED while a replay, or another drop, is under way.
 	DropDeadLetters(ctx context.Context, in *DropDeadLettersRequest, opts ...grpc.CallOption) (*DropDeadLettersResponse, error)
@@ -111,8 +111,8 @@ func (c *adminServiceClient) DropDeadLetters(ctx context.Context, in *DropDeadLe
 // AdminService is for operators. It is served on the gateway's admin address alone, and not where producers connect.
 //
 // Every call ends with: FAILED_PRECONDITION where the gateway keeps no dead letters; INVALID_ARGUMENT for a filter that makes
-// no sense; UNAVAILABLE when the gateway goes away. A dead letter that cannot be read is passed over, and once the others are
-// done with the call ends with INTERNAL, which says what is wrong with it.
+// no sense; UNAVAILABLE when the gateway goes away. To list and to replay, a dead letter that cannot be read is passed over, and
+// once the others are done with the call ends with INTERNAL, which says what is wrong with it.
 type AdminServiceServer interface {
 	// ListDeadLetters gives dead letters in the order in which they were stored.
 	ListDeadLetters(*ListDeadLettersRequest, grpc.ServerStreamingServer[ListDeadLettersResponse]) error
@@ -122,7 +122,7 @@ type AdminServiceServer interface {
 	//
 	// Ends with ABORTED while another replay, or a drop, is under way.
 	ReplayDeadLetters(*ReplayDeadLettersRequest, grpc.ServerStreamingServer[ReplayDeadLettersResponse]) error
-	// DropDeadLetters removes dead letters for good.
+	// DropDeadLetters removes dead letters for good: also those that cannot be read, where it is asked for all or by their IDs alone.
 	//
 	// Ends with ABORTED while a replay, or another drop, is under way.
 	DropDeadLetters(context.Context, *DropDeadLettersRequest) (*DropDeadLettersResponse, error)

@@ -41,6 +41,23 @@ func (k *checker) disk(c *Config) {
 	}
 }
 
+// space warns where the disk cannot hold what it may have to. It is no fault: there may be more by then.
+func (k *checker) space(c *Config, spaceOf func(dir string) (Space, error)) {
+	d := c.Buffer.Disk
+	if d == nil || c.Buffer.Type != "disk" || spaceOf == nil || d.Path == "" {
+		return
+	}
+	space, err := spaceOf(d.Path)
+	if err != nil {
+		return // whether it can be opened at all is found out by serve
+	}
+	if there := space.Free + space.Used; int64(d.Storage) > there-int64(d.DeadLetters.Storage) {
+		k.warn("buffer.disk.storage", "%s, and %s of dead_letters.storage, are more than the file system of %s has for them: %s, of which "+
+			"%s are free and %s in the directory already; when it is full, producers are paused until there is more",
+			d.Storage, d.DeadLetters.Storage, d.Path, mib(there), mib(space.Free), mib(space.Used))
+	}
+}
+
 // LettersSegment is the size of a file of the store of dead letters, in bytes: it must have room for the largest record with its
 // resource, twice.
 func (c *Config) LettersSegment() int64 { return max(4<<20, chunksOfSegment*int64(c.Limits.MaxAppend)) }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -48,6 +49,40 @@ func TestDeadLetterOf(t *testing.T) {
 			if got := c.DeadLetterOf(o); got != want[i] {
 				t.Errorf("%q: output %s: %q, want %q", buffer, o.Name, got, want[i])
 			}
+		}
+	}
+}
+
+// A disk without room for what may come is warned of, with what there is; one that nobody can tell of is not.
+func TestDiskSpace(t *testing.T) {
+	const gib = 1 << 30
+	text := []byte("buffer: {type: disk, disk: {path: /var/lib/sluice, storage: 10GiB}}\noutputs: [{name: a, type: stdout}]\n")
+	for name, c := range map[string]struct {
+		Space
+		err  error
+		want string
+	}{
+		"room for all":             {Space: Space{Free: 11 * gib}},
+		"a part of it is in use":   {Space: Space{Free: 3 * gib, Used: 8 * gib}},
+		"not for the dead letters": {Space: Space{Free: 11*gib - 1}, want: "10GiB, and 1GiB of dead_letters.storage, are more than the file system of /var/lib/sluice has"},
+		"3 GiB free": {Space: Space{Free: 3 * gib, Used: gib / 2}, want: "has for them: 3584 MiB, of which 3072 MiB are free and 512 MiB in the " +
+			"directory already"},
+		"nobody knows": {err: errors.New("permission denied")},
+	} {
+		environment := emptyEnvironment()
+		environment.Space = func(dir string) (Space, error) {
+			if dir != "/var/lib/sluice" {
+				t.Errorf("asked of %s", dir)
+			}
+			return c.Space, c.err
+		}
+		_, warnings, err := Parse("f", text, environment)
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		case c.want == "" && len(warnings) > 0, c.want != "" && (len(warnings) != 1 || warnings[0].Line != 1 ||
+			warnings[0].Path != "buffer.disk.storage" || !strings.Contains(warnings[0].Msg, c.want)):
+			t.Errorf("%s: warned %v", name, warnings)
 		}
 	}
 }

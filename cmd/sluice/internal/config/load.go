@@ -18,7 +18,12 @@ import (
 type Environment struct {
 	Lookup func(name string) (string, bool) // variables for ${NAME}
 	Memory int64                            // the memory limit that the process sees, in bytes; 0: not known
+	// Space is what the file system of a directory has; nil: that is not looked at.
+	Space func(dir string) (Space, error)
 }
+
+// Here is the environment of this process.
+func Here() Environment { return Environment{Lookup: os.LookupEnv, Memory: Memory(), Space: SpaceOf} }
 
 // Load reads a config file. The error is a [FaultsError] with all that is wrong, or that the file cannot be read. Warnings are
 // what is allowed and probably not meant.
@@ -47,6 +52,7 @@ func Parse(file string, data []byte, env Environment) (c *Config, warnings Fault
 	k.sections(c)
 	c.complete()
 	k.config(c, env.Memory)
+	k.space(c, env.Space)
 
 	faults := Faults(d.faults)
 	for _, fs := range []Faults{faults, k.warnings} {
