@@ -8,12 +8,9 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/sluicelog/sluice/engine"
 	"github.com/sluicelog/sluice/engine/disk/seglog"
@@ -50,6 +47,9 @@ type Buffer struct {
 	quit  chan struct{}
 	done  chan struct{} // closed when the checkpointer has ended
 
+	news   chan struct{} // of capacity 1, signalled when there is something to log
+	silent chan struct{} // closed when nobody logs that any more
+
 	saving   sync.Mutex // held while a checkpoint is written; taken before mu
 	reserved bool       // there is space for one in the reserve; guarded by saving
 
@@ -57,21 +57,16 @@ type Buffer struct {
 	closed   bool
 	recent   recent
 	end      seglog.Place            // behind all that is committed
+	opened   seglog.Place            // what it was as the buffer was opened
 	holdings map[uint64]*holding     // by segment
 	progress bool                    // something was done since it was opened
 	dirty    bool                    // since the last checkpoint
 	number   uint64                  // of the last checkpoint
 	failing  map[work]engine.Failure // what does not go now
+	unread   int                     // what could not be read the last time, and was not given up
+	losses   map[lossPlace]*loss     // that are not told
+	notices  []notice                // that are not logged
 }
-
-// A work is what the buffer has the disk do. Each fails, and goes again, by itself.
-type work string
-
-const (
-	committing    work = "commit"
-	checkpointing work = "checkpoint"
-	reading       work = "read"
-)
 
 // Append implements [engine.Buffer]. Besides ErrClosed its errors are faults of the caller's: a chunk without records, one that is
 // larger than a segment, or one for an output that there is not.
@@ -295,11 +290,12 @@ func (b *Buffer) Stored(tenant, stream string) (ofStream, ofTenant int64) {
 // Resumable implements [engine.Resumer].
 func (b *Buffer) Resumable() []engine.Resumption { return b.roster.resumable() }
 
-// know notes which stream a chunk that is given out belongs to.
+// know notes which stream a chunk that is given out belongs to, as it was read.
 func (b *Buffer) know(g *given, s *engine.Stream) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	g.stream = s
+	b.attempt(&g.unread, nil)
 }
 
 // Durable implements [engine.Buffer]: yes.
@@ -319,7 +315,10 @@ func (b *Buffer) Close() error {
 	b.mu.Unlock()
 	close(b.quit)
 	<-b.done
+	<-b.silent
 	err := errors.Join(b.save(), b.log.Close())
+	b.sayLosses()
+	b.tell()
 	b.mu.Lock()
 	chunks := b.recent.clear()
 	for _, c := range b.cursors {
@@ -328,41 +327,6 @@ func (b *Buffer) Close() error {
 	b.mu.Unlock()
 	releaseAll(chunks)
 	return err
-}
-
-// damaged tells of what cannot be read.
-func (b *Buffer) damaged(d seglog.Damage) {
-	b.Log.Error("damage in the buffer", "segment", d.Segment, "offset", d.Offset, "from", d.From, "to", d.To, "reason", d.Reason)
-}
-
-// report notes that a work of the disk's fails, or no longer does.
-func (b *Buffer) report(w work, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.note(w, err)
-}
-
-// note is report with the lock held.
-func (b *Buffer) note(w work, err error) {
-	before, failed := b.failing[w]
-	switch {
-	case err == nil && failed:
-		b.Log.Info("the disk buffer works again", "work", w, "after", time.Since(before.Since).Round(time.Millisecond).String())
-		delete(b.failing, w)
-	case err != nil && !failed:
-		b.Log.Error("the disk buffer fails", "work", w, "err", err)
-		b.failing[w] = engine.Failure{Work: string(w), Since: time.Now(), Err: err.Error()}
-	case err != nil:
-		before.Err = err.Error()
-		b.failing[w] = before
-	}
-}
-
-// Failing implements [engine.Failer].
-func (b *Buffer) Failing() []engine.Failure {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.SortedFunc(maps.Values(b.failing), func(x, y engine.Failure) int { return strings.Compare(x.Work, y.Work) })
 }
 
 func releaseAll(cs []*engine.Chunk) {

@@ -39,20 +39,14 @@ type savedCursor struct {
 type savedGiven struct {
 	seglog.Place
 	seglog.Label
-	Done ranges `json:"done,omitempty"` // records
+	Done recordSet `json:"done,omitempty"`
 }
 
 const checkpointVersion = 1
 
 const checkpointFile = "cursors"
 
-func (s *savedGiven) left() int {
-	left := int(s.Records)
-	for _, r := range s.Done {
-		left -= r[1] - r[0]
-	}
-	return left
-}
+func (s *savedGiven) left() int { return int(s.Records) - s.Done.count() }
 
 // encode gives the file's content: a line with the checksum of what follows it.
 func (c *checkpoint) encode() ([]byte, error) {
@@ -91,8 +85,8 @@ func (c *checkpoint) check() error {
 		ids |= 1 << s.ID
 		names[s.Output] = true
 		for _, g := range s.Given {
-			if !g.Done.fit(int(g.Records)) {
-				return fmt.Errorf("%w: of the %d records at %d are done %v", errNoCheckpoint, g.Records, g.LSN, g.Done)
+			if !g.Done.fits(int(g.Records)) {
+				return fmt.Errorf("%w: of the %d records at %d are done %x", errNoCheckpoint, g.Records, g.LSN, []byte(g.Done))
 			}
 		}
 	}

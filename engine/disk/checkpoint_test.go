@@ -17,23 +17,22 @@ import (
 
 // A checkpoint whose checksum is right may still say what cannot be so.
 func TestCheckpointThatCannotBe(t *testing.T) {
-	given := func(done ranges) savedCursor {
+	given := func(done recordSet) savedCursor {
 		return savedCursor{Output: "a", Given: []savedGiven{{Label: seglog.Label{Records: 5}, Done: done}}}
 	}
 	for name, c := range map[string]struct {
 		cursors []savedCursor
 		ok      bool
 	}{
-		"two cursors":      {[]savedCursor{{Output: "a", ID: 63}, {Output: "b"}}, true},
-		"done":             {[]savedCursor{given(ranges{{0, 1}, {1, 3}, {4, 5}})}, true},
-		"id below":         {[]savedCursor{{Output: "a", ID: -1}}, false},
-		"id above":         {[]savedCursor{{Output: "a", ID: 64}}, false},
-		"id twice":         {[]savedCursor{{Output: "a", ID: 3}, {Output: "b", ID: 3}}, false},
-		"name twice":       {[]savedCursor{{Output: "a", ID: 3}, {Output: "a", ID: 4}}, false},
-		"done too many":    {[]savedCursor{given(ranges{{0, 6}})}, false},
-		"done backwards":   {[]savedCursor{given(ranges{{2, 1}})}, false},
-		"done below":       {[]savedCursor{given(ranges{{-1, 1}})}, false},
-		"done overlapping": {[]savedCursor{given(ranges{{0, 3}, {2, 4}})}, false},
+		"two cursors":   {[]savedCursor{{Output: "a", ID: 63}, {Output: "b"}}, true},
+		"done":          {[]savedCursor{given(recordSet{0b10111})}, true},
+		"id below":      {[]savedCursor{{Output: "a", ID: -1}}, false},
+		"id above":      {[]savedCursor{{Output: "a", ID: 64}}, false},
+		"id twice":      {[]savedCursor{{Output: "a", ID: 3}, {Output: "b", ID: 3}}, false},
+		"name twice":    {[]savedCursor{{Output: "a", ID: 3}, {Output: "a", ID: 4}}, false},
+		"done too many": {[]savedCursor{given(recordSet{0b100000})}, false},
+		"done of more":  {[]savedCursor{given(recordSet{1, 0})}, false},
+		"done of none":  {[]savedCursor{{Output: "a", Given: []savedGiven{{Done: recordSet{0}}}}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			content, err := (&checkpoint{Version: checkpointVersion, Cursors: c.cursors}).encode()

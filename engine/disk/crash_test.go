@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +73,7 @@ type historyTest struct {
 	given   map[string]map[uint64]engine.Part // in this life
 	last    map[string]uint64
 	stopped bool // the disk does nothing any more
+	flaky   bool // the disk did not give all as the buffer was opened, once
 }
 
 func newHistory(t *testing.T, seed uint64) *historyTest {
@@ -122,13 +125,32 @@ func (h *historyTest) halt(at int) func(crashfs.Op) crashfs.Fault {
 	}
 }
 
-// open begins a life. Now and then it is stopped while it begins.
+// fail has the disk fail to give some of what it has for a while.
+func (h *historyTest) fail(failed *bool, heads *int) func(crashfs.Op) crashfs.Fault {
+	odds := 2 + h.rng.IntN(8)
+	return func(op crashfs.Op) crashfs.Fault {
+		if op.Kind != crashfs.Read || !strings.HasSuffix(op.Name, ".seg") || h.rng.IntN(odds) > 0 {
+			return crashfs.Fault{}
+		}
+		*failed = true
+		if op.Size == 52 {
+			*heads++
+		}
+		return crashfs.Fault{Err: syscall.EIO}
+	}
+}
+
+// open begins a life. Now and then it is stopped while it begins, or cannot read all at first.
 func (h *historyTest) open() {
 	h.stopped = false
 	h.given, h.last = map[string]map[uint64]engine.Part{}, map[string]uint64{}
 	for {
-		if h.rng.IntN(3) == 0 {
+		failed, heads := false, 0
+		switch h.rng.IntN(4) {
+		case 0:
 			h.fs.Inject(h.halt(h.fs.Ops() + 1 + h.rng.IntN(30)))
+		case 1:
+			h.fs.Inject(h.fail(&failed, &heads))
 		}
 		outputs := slices.Clone(h.outputs)
 		for i := range outputs {
@@ -141,12 +163,16 @@ func (h *historyTest) open() {
 		}, outputs)
 		switch {
 		case err == nil:
-			h.b = b
+			h.b, h.flaky = b, h.flaky || failed
 			h.fs.Inject(nil)
-			if lostBy(b) > 0 {
+			if lostBy(b) > 0 && !h.flaky {
 				h.t.Fatalf("%d records are lost: %s", lostBy(b), &log)
 			}
 			return
+		case heads > 1 && errors.Is(err, syscall.EIO), // of a segment neither head can be read
+			failed && strings.Contains(err.Error(), "make the last commit safe"): // and nobody may rely on it
+			h.fs.Inject(nil)
+			continue
 		case !h.stopped:
 			h.t.Fatal(err)
 		}
@@ -351,6 +377,10 @@ func (h *historyTest) readAll() {
 
 // check checks that nothing that was safe is missing, and that the books are right.
 func (h *historyTest) check() {
+	// What was not synced as a process ended, and not given to the next one as it began, may be lost with the machine: it was not safe.
+	if lost := lostBy(h.b); lost < 0 || lost > 0 && !h.flaky {
+		h.t.Errorf("%d records are lost", lost)
+	}
 	for _, o := range h.outputs {
 		chunks, records := 0, int64(0)
 		for _, part := range h.given[o.Name] {
@@ -387,7 +417,7 @@ func (h *historyTest) checkStreams() {
 				continue
 			}
 			known = known || c.first+uint64(c.records)-1 == last[s.ID]
-			if c.safe && c.first > last[s.ID] {
+			if c.safe && c.first > last[s.ID] && !h.flaky {
 				h.t.Errorf("stream %s goes on behind %d, and what begins at %d was safe", s.ID, last[s.ID], c.first)
 			}
 		}

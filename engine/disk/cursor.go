@@ -25,6 +25,8 @@ type cursor struct {
 	since   seglog.LSN            // what is older does not say in its frame that it is for this output: its tag does
 	given   map[seglog.LSN]*given // out, and not done
 	order   list.List             // of *given, in order
+	behind  uint64                // what was to be read of the segments before this one is read, or lost
+	unread  unread                // what comes next could not be looked for
 	again   []*given              // what a process before this one had given out, and was not done: it is given out once more
 	backlog engine.Backlog        // but for Oldest
 	out     int64                 // bytes of what is given
@@ -50,18 +52,15 @@ func (c *cursor) Next() (engine.Part, *engine.Chunk, bool) {
 		if chunk == nil {
 			var err error
 			if chunk, err = c.buffer.readBack(g.place, g.label); err != nil && !c.lose(g, err) {
-				c.buffer.mu.Lock()
-				c.again = append([]*given{g}, c.again...) // the next call tries once more
-				c.buffer.mu.Unlock()
 				return engine.Part{}, nil, false
 			} else if err != nil {
 				continue
 			}
-		}
-		if g.stream == nil {
+			c.buffer.know(g, chunk.Stream)
+		} else if g.stream == nil {
 			c.buffer.know(g, chunk.Stream)
 		}
-		return engine.Part{Pos: engine.Pos(g.place.LSN), Records: g.rest()}, chunk, true
+		return engine.Part{Pos: engine.Pos(g.place.LSN), Records: g.done.rest(int(g.label.Records))}, chunk, true
 	}
 }
 
@@ -110,14 +109,15 @@ func (c *cursor) search() *given {
 	if b.closed {
 		return nil
 	}
-	if b.note(reading, err); err != nil {
+	if b.attempt(&c.unread, err); err != nil {
 		return nil
+	}
+	var g *given
+	if ok {
+		g = c.give(step.Place, step.Label)
 	}
 	c.pass(step.After)
-	if !ok {
-		return nil
-	}
-	return c.give(step.Place, step.Label)
+	return g
 }
 
 // find gives the first entry from a place on that is for this output, like the log's Next.
@@ -143,21 +143,31 @@ func (c *cursor) find(from seglog.Place) (step seglog.Step, ok bool, err error) 
 
 // pass moves on in the log. What was to be read of the segments behind is lost.
 func (c *cursor) pass(to seglog.Place) {
-	if to.Segment != c.read.Segment {
-		for number, h := range c.buffer.holdings {
-			if number < to.Segment {
-				c.forgive(h)
-			}
+	b := c.buffer
+	c.read = to
+	behind := to.Segment
+	if to.LSN >= b.opened.LSN { // nothing was added to the segments that were there then
+		behind = max(behind, b.opened.Segment+1)
+	}
+	if behind <= c.behind {
+		return
+	}
+	for number, h := range b.holdings {
+		if number < behind {
+			c.forgive(number, h)
 		}
 	}
-	c.read = to
+	c.behind = behind
 }
 
 // forgive takes off the books what of a segment could not be read.
-func (c *cursor) forgive(h *holding) {
+func (c *cursor) forgive(number uint64, h *holding) {
 	t := h.unread[c.index]
 	if t == (seglog.Total{}) {
 		return
+	}
+	if t.Records > 0 { // else it was not read whether there was something for this output
+		c.loses(number, 0, t.Entries, t.Records, "they were passed over")
 	}
 	h.unread[c.index] = seglog.Total{}
 	c.lost += t.Records
@@ -183,9 +193,20 @@ func (c *cursor) settle(t seglog.Total) {
 // give notes that an entry is given out.
 func (c *cursor) give(at seglog.Place, label seglog.Label) *given {
 	g := &given{place: at, left: int(label.Records), label: label}
-	c.buffer.holding(at.Segment).give(c.index, label)
+	h := c.buffer.holding(at.Segment)
+	c.expect(h, h.short(c.index, label))
+	h.give(c.index, label)
 	c.put(g)
 	return g
+}
+
+// expect books what the cursor has to read of a segment, besides what it is known to have.
+func (c *cursor) expect(h *holding, t seglog.Total) {
+	u := &h.unread[c.index]
+	*u = seglog.Total{Entries: u.Entries + t.Entries, Records: u.Records + t.Records, Bytes: u.Bytes + t.Bytes}
+	if t != (seglog.Total{}) {
+		c.settle(seglog.Total{Entries: -t.Entries, Records: -t.Records, Bytes: -t.Bytes})
+	}
 }
 
 func (c *cursor) put(g *given) {
@@ -194,7 +215,7 @@ func (c *cursor) put(g *given) {
 	g.element = c.order.PushBack(g)
 }
 
-// lose gives up what is damaged, and reports whether it was that.
+// lose gives up what is damaged, and reports whether it was that. What may be read later is given out by the next call.
 func (c *cursor) lose(g *given, err error) bool {
 	b := c.buffer
 	b.mu.Lock()
@@ -202,11 +223,12 @@ func (c *cursor) lose(g *given, err error) bool {
 	if b.closed {
 		return false
 	}
-	if !g.isLost(err, time.Now()) {
-		b.note(reading, err)
+	if !isLost(err) {
+		b.attempt(&g.unread, err)
+		c.again = append([]*given{g}, c.again...)
 		return false
 	}
-	b.Log.Error("a chunk is lost", "output", c.Name, "records", g.left, "err", err)
+	c.loses(g.place.Segment, g.place.Offset, 1, int64(g.left), err.Error())
 	c.lost += int64(g.left)
 	c.backlog.Records -= int64(g.left)
 	c.finish(g, nil)
@@ -288,22 +310,27 @@ func (c *cursor) Load(_ context.Context, p engine.Pos) (*engine.Chunk, error) {
 	chunk, err := b.readBack(place, label)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	lost := err != nil && isLost(err)
+	if !b.closed && c.given[place.LSN] == g {
+		if lost {
+			b.attempt(&g.unread, nil)
+		} else {
+			b.attempt(&g.unread, err)
+		}
+	}
 	switch {
 	case err == nil:
-		g.failing = time.Time{}
-		b.note(reading, nil)
 		return chunk, nil
 	case b.closed:
 		return nil, errClosed
-	case g.isLost(err, time.Now()):
+	case lost:
 		return nil, fmt.Errorf("output %s: load: %w: %w", c.Name, engine.ErrLost, err)
 	}
-	b.note(reading, err)
 	return nil, fmt.Errorf("output %s: load: %w", c.Name, err)
 }
 
-// Done implements [engine.Cursor]. A part with an unknown position, or with more records than are left at it, is not taken; the
-// others are.
+// Done implements [engine.Cursor]. A part with an unknown position, with a record that is not there, or with more records than are left
+// at it, is not taken; the others are. A record that is told once more counts once.
 func (c *cursor) Done(parts []engine.Part) error {
 	b := c.buffer
 	var errs []error
@@ -338,9 +365,15 @@ func (c *cursor) done(p *engine.Part, chunks []*engine.Chunk) ([]*engine.Chunk, 
 	if records > g.left {
 		return chunks, fmt.Errorf("output %s: done: %d records at position %d, where %d are left", c.Name, records, p.Pos, g.left)
 	}
+	of := int(g.label.Records)
+	if records > 0 && p.Records.At(records-1) >= of {
+		return chunks, fmt.Errorf("output %s: done: record %d at position %d, which has %d", c.Name, p.Records.At(records-1), p.Pos, of)
+	}
+	if records < of { // else it is all of them
+		g.done, records = g.done.with(p.Records, of)
+	}
 	c.backlog.Records -= int64(records)
 	if g.left -= records; g.left > 0 {
-		g.done.add(p.Records)
 		return chunks, nil
 	}
 	return c.finish(g, chunks), nil
@@ -349,6 +382,7 @@ func (c *cursor) done(p *engine.Part, chunks []*engine.Chunk) ([]*engine.Chunk, 
 // finish ends an entry for this output. It appends its chunk where no other one needs it, for the caller to release.
 func (c *cursor) finish(g *given, chunks []*engine.Chunk) []*engine.Chunk {
 	b := c.buffer
+	b.attempt(&g.unread, nil)
 	delete(c.given, g.place.LSN)
 	c.out -= int64(g.label.Bytes)
 	c.order.Remove(g.element)

@@ -56,7 +56,7 @@ func newLook(inspect func(seglog.FS, string) (*seglog.Inspection, error), files 
 	}
 	b := &Buffer{
 		Options: Options{Dir: dir, FS: found.Log.FS}.withDefaults(), log: found.Log, roster: newRoster(),
-		holdings: map[uint64]*holding{}, failing: map[work]engine.Failure{},
+		holdings: map[uint64]*holding{}, failing: map[work]engine.Failure{}, losses: map[lossPlace]*loss{},
 	}
 	l := &look{Buffer: b, found: found}
 	if l.last, err = b.readCheckpoint(); err == nil && l.last != nil {
@@ -80,9 +80,7 @@ func (l *look) report() (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Outputs, err = l.outputs(); err != nil {
-		return nil, err
-	}
+	r.Outputs = l.outputs()
 	r.Streams = l.streams()
 	r.Segments = l.segments()
 	r.Damage, r.Read = damages(l.found.Damage()), l.found.Read()
@@ -97,7 +95,7 @@ func (l *look) passed(d seglog.Damage) bool {
 	return !slices.ContainsFunc(l.cursors, func(c *cursor) bool { return c.read.LSN < d.To })
 }
 
-func (l *look) outputs() ([]OutputReport, error) {
+func (l *look) outputs() []OutputReport {
 	all := make([]OutputReport, len(l.cursors))
 	for i, c := range l.cursors {
 		all[i] = OutputReport{
@@ -107,16 +105,12 @@ func (l *look) outputs() ([]OutputReport, error) {
 		if c.order.Len() > 0 || c.backlog.Chunks == 0 {
 			continue
 		}
-		step, ok, err := c.find(c.read)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
+		if step, ok, err := c.find(c.read); ok && err == nil { // what the disk does not give is told as damage
 			all[i].Oldest = time.Unix(0, step.Time).UTC()
 		}
 	}
 	slices.SortFunc(all, func(a, b OutputReport) int { return cmp.Compare(a.ID, b.ID) })
-	return all, nil
+	return all
 }
 
 // needed gives the segments that a cursor needs something of.

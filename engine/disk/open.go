@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
@@ -96,8 +97,9 @@ func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 		return nil, fmt.Errorf("disk buffer: %w", err)
 	}
 	b := &Buffer{
-		Options: o.withDefaults(), holdings: map[uint64]*holding{}, failing: map[work]engine.Failure{},
+		Options: o.withDefaults(), holdings: map[uint64]*holding{}, failing: map[work]engine.Failure{}, losses: map[lossPlace]*loss{},
 		spent: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		news: make(chan struct{}, 1), silent: make(chan struct{}),
 	}
 	log, recovery, err := seglog.Open(seglog.Options{
 		FS: b.FS, Dir: b.Dir, SegmentSize: b.SegmentSize, Storage: b.Room, Recycle: b.recycle(), Sync: b.Sync, Interval: b.Interval, Log: b.Log,
@@ -113,6 +115,9 @@ func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 	for _, d := range recovery.Damage {
 		b.damaged(d)
 	}
+	for _, d := range recovery.Dark {
+		b.Log.Error("the disk does not give a part of the buffer; it is tried again for a while", "segment", d.Segment, "offset", d.Offset)
+	}
 	last, err := b.restore(outputs)
 	if err == nil {
 		b.gone(last, recovery.Missing)
@@ -121,19 +126,22 @@ func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 		b.dirty = true // what was read may be in the system's memory alone
 		err = b.save()
 	}
+	b.sayLosses()
+	b.tell()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("disk buffer: %w", err), log.Close())
 	}
 	go b.keep()
+	go b.speak()
 	return b, nil
 }
 
 // gone tells of segments that are not there any more, though somebody needs them: those that the last checkpoint names, and gaps
 // behind it. Other segments were freed, in any order.
 func (b *Buffer) gone(last *checkpoint, gaps []seglog.Damage) {
-	there := map[uint64]bool{}
+	there, empty := map[uint64]bool{}, map[uint64]bool{}
 	for _, s := range b.log.Segments() {
-		there[s.Number] = true
+		there[s.Number], empty[s.Number] = true, s.First == s.Next
 	}
 	for _, number := range last.Needed {
 		if !there[number] {
@@ -141,7 +149,7 @@ func (b *Buffer) gone(last *checkpoint, gaps []seglog.Damage) {
 		}
 	}
 	for _, d := range gaps {
-		if last.Number > 0 && d.From >= last.End.LSN {
+		if last.Number > 0 && d.From >= last.End.LSN || empty[d.Segment] && slices.Contains(last.Needed, d.Segment) {
 			b.damaged(d)
 		}
 	}

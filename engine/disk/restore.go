@@ -23,7 +23,7 @@ func (b *Buffer) restore(outputs []engine.BufferOutput) (*checkpoint, error) {
 		}
 		start = b.log.Start()
 	}
-	b.number = last.Number
+	b.number, b.opened = last.Number, b.log.End()
 	b.recent = recent{first: b.log.End().LSN, budget: b.Memory}
 	if err := b.configure(outputs, last, start); err != nil {
 		return nil, err
@@ -65,8 +65,15 @@ func (b *Buffer) catchUp(from seglog.Place) error {
 	var room []byte
 	for p := from; ; {
 		step, ok, err := b.log.Next(p, ^uint64(0), b.damaged)
-		if err != nil || !ok {
-			return err
+		if err != nil { // what the disk does not give is not waited for
+			b.drift()
+			if p, err = b.log.Past(step.After); err != nil {
+				return err
+			}
+			continue
+		}
+		if !ok {
+			return nil
 		}
 		p = step.After
 		entry, err := b.log.Read(step.Place, func(n int) []byte {
@@ -160,8 +167,7 @@ func (c *cursor) resume(s *savedCursor, segments []seglog.Segment) {
 		if !slices.ContainsFunc(segments, func(s seglog.Segment) bool { return s.Number == g.place.Segment && g.place.LSN < s.Next }) {
 			c.lost += int64(g.left)
 			c.adrift = true
-			b.Log.Error("what an output had not delivered is lost with its segment", "output", c.Name, "segment", g.place.Segment,
-				"records", g.left)
+			c.loses(g.place.Segment, g.place.Offset, 1, int64(g.left), "the segment is gone")
 			continue
 		}
 		c.put(g)
@@ -183,6 +189,7 @@ func (c *cursor) count(segments []seglog.Segment) error {
 		case s.Next <= c.read.LSN:
 		case s.First >= max(c.read.LSN, c.since):
 			t = s.Totals[c.id]
+			t.Entries += s.Dark // whose they are is not known
 		default:
 			var err error
 			if t, err = c.countIn(s); err != nil {
@@ -190,14 +197,13 @@ func (c *cursor) count(segments []seglog.Segment) error {
 			}
 		}
 		if t.Entries > 0 {
-			b.holding(s.Number).unread[c.index] = t
-			c.settle(seglog.Total{Entries: -t.Entries, Records: -t.Records, Bytes: -t.Bytes})
+			c.expect(b.holding(s.Number), t)
 		}
 	}
 	return nil
 }
 
-// countIn is count of one segment, by reading what the cursor has not read of it.
+// countIn is count of one segment, by reading what the cursor has not read of it. What the disk does not give counts as entries.
 func (c *cursor) countIn(s *seglog.Segment) (t seglog.Total, err error) {
 	p := c.read
 	if p.LSN < s.First {
@@ -205,10 +211,19 @@ func (c *cursor) countIn(s *seglog.Segment) (t seglog.Total, err error) {
 	}
 	for {
 		step, ok, err := c.find(p)
-		if err != nil || !ok || step.Segment != s.Number {
-			return t, err
+		switch at := step.After; {
+		case err != nil && at.Segment == s.Number:
+			if p, err = c.buffer.log.Past(at); err != nil {
+				return t, err
+			}
+			t.Entries += int64(min(p.LSN, s.Next)) - int64(at.LSN)
+		case err != nil: // of what lies behind
+			return t, nil //nolint:nilerr // that is not counted here
+		case !ok || step.Segment != s.Number:
+			return t, nil
+		default:
+			t.Add(step.Label)
+			p = step.After
 		}
-		t.Add(step.Label)
-		p = step.After
 	}
 }

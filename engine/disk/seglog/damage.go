@@ -25,6 +25,7 @@ func (d Damage) String() string {
 const (
 	badFrame = "its checksum is wrong"
 	badTail  = "it ends early"
+	unread   = "the disk does not give it"
 )
 
 // A DamageError says that an entry cannot be read, for what lies there is not what was written.
@@ -49,12 +50,12 @@ func (l *Log) note(s *segment, d Damage) bool {
 
 // mark has the seal say that there is damage, so that it is not forgotten when the log is opened again.
 func (l *Log) mark(s *segment) {
-	l.freeing.Lock()
-	defer l.freeing.Unlock()
-	if l.holding(s.number) != s {
-		return
-	}
-	if err := s.writeSeal(true); err != nil {
-		l.Log.Warn("seal segment", "segment", s.name, "err", err)
-	}
+	l.exclusively(func() {
+		if l.holding(s.number) != s {
+			return
+		}
+		if err := s.writeSeal(true); err != nil {
+			l.Log.Warn("seal segment", "segment", s.name, "err", err)
+		}
+	})
 }

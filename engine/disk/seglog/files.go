@@ -101,18 +101,24 @@ func (l *Log) count(n int64) {
 // still reads them gets ErrGone. The active segment is not freed. A segment that could not be freed is back when the log is opened
 // again, and so may be one that was freed, after a crash.
 func (l *Log) Free(numbers ...uint64) error {
-	l.freeing.Lock()
-	defer l.freeing.Unlock()
-	segments, err := l.withdraw(numbers)
-	if err != nil {
-		return err
-	}
 	var errs []error
-	for _, s := range segments {
-		errs = append(errs, l.free(s))
-	}
-	ring(l.freed) // there may be room now for what the committer waits with
+	l.exclusively(func() {
+		segments, err := l.withdraw(numbers)
+		errs = append(errs, err)
+		for _, s := range segments {
+			errs = append(errs, l.free(s))
+		}
+		ring(l.freed) // there may be room now for what the committer waits with
+	})
 	return errors.Join(errs...)
+}
+
+// exclusively does what nobody else may do at the same time to files that are not the active one's.
+func (l *Log) exclusively(work func()) {
+	l.freeing.Lock()
+	work()
+	l.freeing.Unlock()
+	l.sweep()
 }
 
 // withdraw takes segments off the list. The newest one is kept aside.
@@ -140,19 +146,45 @@ func (l *Log) withdraw(numbers []uint64) (out []*segment, err error) {
 	return out, nil
 }
 
-// release frees what was kept aside, when something is committed behind it.
+// release has what was kept aside freed, when something is committed behind it. Where somebody frees just now he does that, too: no
+// commit waits for him.
 func (l *Log) release() {
 	l.mu.Lock()
 	s := l.kept
-	l.kept = nil
-	l.mu.Unlock()
-	if s == nil {
-		return
+	if l.kept = nil; s != nil {
+		l.spent = append(l.spent, s)
 	}
-	l.freeing.Lock()
-	defer l.freeing.Unlock()
-	if err := l.free(s); err != nil {
-		l.Log.Warn("free segment", "segment", s.name, "err", err)
+	l.mu.Unlock()
+	if s != nil {
+		l.sweep()
+	}
+}
+
+// sweep frees what is spent, unless somebody has the lock: he sweeps when he gives it back.
+func (l *Log) sweep() {
+	for l.isSpent() && l.freeing.TryLock() {
+		l.freeSpent()
+		l.freeing.Unlock()
+	}
+}
+
+func (l *Log) isSpent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.spent) > 0
+}
+
+// freeSpent frees what is spent. The caller has the lock for it.
+func (l *Log) freeSpent() {
+	l.mu.Lock()
+	segments := l.spent
+	l.spent = nil
+	l.mu.Unlock()
+	for _, s := range segments {
+		if err := l.free(s); err != nil {
+			l.Log.Warn("free segment", "segment", s.name, "err", err)
+		}
+		ring(l.freed)
 	}
 }
 

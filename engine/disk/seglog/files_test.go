@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -255,4 +256,108 @@ func TestNewestIsKeptUntilACommit(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 	})
+}
+
+// A segment that was given up as it was begun, or before anything was committed in it, may be back after a crash. That is no damage,
+// whether what the next one has is still there or freed.
+func TestEmptySegmentIsBack(t *testing.T) {
+	for what, next := range map[string]struct {
+		fail  func(crashfs.Op) bool
+		freed bool
+	}{
+		"its beginning failed":             {func(op crashfs.Op) bool { return op.Kind == crashfs.SyncDir }, false},
+		"its beginning failed, and freed":  {func(op crashfs.Op) bool { return op.Kind == crashfs.SyncDir }, true},
+		"its first commit failed":          {func(op crashfs.Op) bool { return op.Kind == crashfs.Write && op.Offset >= frames }, false},
+		"its first commit failed in parts": {func(op crashfs.Op) bool { return op.Kind == crashfs.Write && op.Offset >= frames }, true},
+	} {
+		inTrial(t, nil, func(t *trial) {
+			t.fill(perSmall)
+			var content []byte
+			t.fs.Inject(func(op crashfs.Op) crashfs.Fault {
+				if next.fail(op) {
+					return crashfs.Fault{Err: errBroken}
+				}
+				if op.Kind == crashfs.Remove {
+					return crashfs.Fault{Err: errBroken} // it is still there when the machine stops
+				}
+				return crashfs.Fault{}
+			})
+			t.put(1, kilobyte)
+			content = t.fs.Content(segment(2))
+			t.fs.Inject(nil)
+			sleep(5 * time.Second)
+			t.fill(2 * perSmall)
+			number := t.numbers()[1]
+			if content == nil || number == 2 {
+				t.Fatalf("%s: %v: the test shows nothing", what, t.numbers())
+			}
+			want := upTo(t.appended)
+			if next.freed {
+				t.free(number)
+				want = slices.Delete(want, perSmall, 2*perSmall)
+			}
+			t.kill()
+			r := t.recovery
+			if len(r.Damage)+len(r.Cut)+len(r.Dark) > 0 || !next.freed && len(r.Missing) > 0 || !slices.Contains(t.numbers(), 2) {
+				t.Errorf("%s: segments %v, found %+v", what, t.numbers(), r)
+			}
+			t.wantAll(want...)
+			t.reopen()
+			if r := t.recovery; len(r.Damage) > 0 {
+				t.Errorf("%s: found %+v later", what, r)
+			}
+			t.free(2)
+			if got := t.files("2.seg"); len(got) > 0 {
+				t.Errorf("%s: kept %v", what, got)
+			}
+			t.wantAll(want...)
+		})
+	}
+}
+
+// A slow file system takes its time to free segments, and commits go on, also those that have one freed.
+func TestCommitWhileFreeing(t *testing.T) {
+	inTrial(t, nil, func(t *trial) {
+		t.fill(3 * perSmall)
+		t.stop()
+		o, gate, slow := t.options, make(chan struct{}), false
+		o.FS = slowRename{t.fs, gate, &slow}
+		l, _, err := seglog.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Log, slow = l, true
+		freed := make(chan error, 1)
+		go func() { freed <- l.Free(1, 2, 3) }() // the last of them when there is one behind it
+		synctest.Wait()
+		for range 3 {
+			t.put(1, kilobyte)
+		}
+		if got := t.toldIDs(); !slices.Equal(got, upTo(t.appended)) {
+			t.Errorf("told of %v while files are freed", got)
+		}
+		close(gate)
+		if err := <-freed; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if got := t.files(".seg"); len(got) != 1 {
+			t.Errorf("there are still %v", got)
+		}
+		t.wantAll(between(3*perSmall, t.appended)...)
+	})
+}
+
+// A slowRename is a file system that renames segments when the gate is open.
+type slowRename struct {
+	seglog.FS
+	gate chan struct{}
+	slow *bool
+}
+
+func (s slowRename) Rename(from, to string) error {
+	if *s.slow && strings.HasSuffix(from, ".seg") {
+		<-s.gate
+	}
+	return s.FS.Rename(from, to)
 }

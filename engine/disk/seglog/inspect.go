@@ -63,10 +63,7 @@ func inspect(d *dry, dir string) (*Inspection, error) {
 func (i *Inspection) look() (err error) {
 	for _, s := range i.Log.segments {
 		var d *Damage
-		if i.sealed[s.number], d, err = s.lookAtSeal(); err != nil {
-			return fmt.Errorf("read %s: %w", s.name, err)
-		}
-		if d != nil {
+		if i.sealed[s.number], d = s.lookAtSeal(); d != nil {
 			s.damage = append(s.damage, *d)
 		}
 	}
@@ -81,24 +78,26 @@ func (i *Inspection) look() (err error) {
 }
 
 // lookAtSeal reports whether a segment has a seal, and what is wrong with it. One of an older life of the file is none.
-func (s *segment) lookAtSeal() (sealed bool, d *Damage, err error) {
+func (s *segment) lookAtSeal() (sealed bool, d *Damage) {
 	seal, err := s.readSeal()
-	if err != nil || seal != nil && seal.totals != nil {
-		return err == nil, nil, err
-	}
-	if seal != nil {
-		return true, &Damage{Segment: s.number, Offset: seal.end, Reason: badIndex}, nil
+	switch {
+	case seal != nil && seal.totals != nil:
+		return true, nil
+	case seal != nil:
+		return true, &Damage{Segment: s.number, Offset: seal.end, Reason: badIndex}
+	case err != nil:
+		return false, &Damage{Segment: s.number, Offset: sealAt, Reason: unread}
 	}
 	b, err := s.read(sealAt, sealSize)
 	if err != nil || len(b) < sealSize {
-		return false, nil, err
+		return false, nil
 	}
 	le := binary.LittleEndian
 	old := le.Uint64(b[8:]) != s.salt && le.Uint32(b[44:]) == checksum(b[:44])
 	if old || bytes.Equal(b, make([]byte, sealSize)) {
-		return false, nil, nil
+		return false, nil
 	}
-	return false, &Damage{Segment: s.number, Offset: sealAt, Reason: badSeal}, nil
+	return false, &Damage{Segment: s.number, Offset: sealAt, Reason: badSeal}
 }
 
 // What can be wrong with a seal. It costs nobody an entry: the segment is read from beginning to end for it.
@@ -142,10 +141,12 @@ func (i *Inspection) Verify() error {
 
 // verify reads the entries of a segment up to its end, which is known.
 func (s *segment) verify() error {
-	again := *s
-	again.damage, again.size = nil, s.end
+	again := &segment{number: s.number, salt: s.salt, file: s.file, name: s.name, size: s.end, first: s.first}
 	if _, _, err := again.scan(s.next); err != nil {
 		return err
+	}
+	if again.dark > 0 {
+		again.damage = append(again.damage, Damage{Segment: s.number, Offset: again.darkAt, Reason: unread})
 	}
 	if len(again.damage) == 0 && !maps.Equal(again.totals, s.totals) {
 		again.damage = append(again.damage, Damage{Segment: s.number, Offset: s.end, Reason: "its index is not of what is in it"})
@@ -174,10 +175,10 @@ func (i *Inspection) Segments() []Segment {
 	return all
 }
 
-// Damage gives all that is known by now, in the order of the log: that of Recovery, what Verify found, and what was found by
+// Damage gives all that is known by now, in the order of the log: that of Recovery, and what is dark by it, what Verify found, and what was found by
 // whoever read the Log.
 func (i *Inspection) Damage() []Damage {
-	all := slices.Clone(i.Recovery.Damage)
+	all := slices.Concat(i.Recovery.Damage, i.Recovery.Dark)
 	for _, s := range i.Log.Segments() {
 		all = appendNews(all, s.Damage)
 	}

@@ -134,7 +134,8 @@ type Log struct {
 	done  chan struct{} // closed when the committer has ended
 	shut  func() error
 
-	// freeing is held while files that are not the active one's change hands. It is taken before mu.
+	// freeing is held while files that are not the active one's change hands, which may take long: the committer does not wait for it.
+	// It is taken before mu.
 	freeing sync.Mutex
 
 	mu       sync.Mutex // guards what follows
@@ -143,6 +144,7 @@ type Log struct {
 	segments []*segment // by number; the last is the active one, where there is one
 	active   *segment   // nil: the next commit begins one
 	kept     *segment   // the newest, where it was freed: as long as it is there, numbers go on after a restart
+	spent    []*segment // were kept, until something was committed behind them; see release
 	idle     []spare
 	next     LSN
 	used     int64 // bytes of all files
@@ -196,6 +198,7 @@ func (l *Log) close() error {
 
 	l.freeing.Lock()
 	defer l.freeing.Unlock()
+	l.freeSpent()
 	l.mu.Lock()
 	active := l.active
 	l.mu.Unlock()

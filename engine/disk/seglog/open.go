@@ -15,6 +15,7 @@ import (
 type Recovery struct {
 	Cut    []Damage // the tail of a commit that was under way: nobody was told of it
 	Damage []Damage // what was committed and cannot be read
+	Dark   []Damage // where the disk does not give what may have been committed: that is tried again by whoever comes to it
 	// Missing is what lies between the segments. It was freed before what is older, or its segments are lost: the owner knows.
 	Missing []Damage
 }
@@ -69,11 +70,11 @@ func (l *Log) recover(r *Recovery) error {
 	}
 	l.order(r)
 	for i, s := range l.segments {
-		follows := LSN(0)
+		var follower *segment
 		if i+1 < len(l.segments) {
-			follows = l.segments[i+1].first
+			follower = l.segments[i+1]
 		}
-		if err := l.measure(s, follows, r); err != nil {
+		if err := l.measure(s, follower, r); err != nil {
 			return fmt.Errorf("read %s: %w", s.name, err)
 		}
 		l.next = s.next
@@ -198,11 +199,16 @@ func (l *Log) order(r *Recovery) {
 	})
 }
 
-// measure finds where a segment ends: by its seal, or else by reading it. The next one begins with follows; 0: there is none.
-func (l *Log) measure(s *segment, follows LSN, r *Recovery) error {
+// measure finds where a segment ends: by its seal, or else by reading it. What comes behind it in the log is the follower; nil: nothing
+// does.
+func (l *Log) measure(s, follower *segment, r *Recovery) error {
 	seal, err := s.readSeal()
-	if err != nil {
-		return err
+	if err != nil { // it only saves time
+		l.Log.Warn("read seal", "segment", s.name, "err", err)
+	}
+	follows := LSN(0)
+	if follower != nil {
+		follows = follower.first
 	}
 	bound := follows
 	if seal != nil && (bound == 0 || seal.next < bound) {
@@ -216,16 +222,31 @@ func (l *Log) measure(s *segment, follows LSN, r *Recovery) error {
 	} else if err := l.rescan(s, bound, r); err != nil {
 		return err
 	}
+	if seal == nil && follower != nil && follower.number > s.number+1 {
+		s.forgiveEmpty()
+	}
 	s.sealed = true
 	r.Damage = append(r.Damage, s.damage...)
+	if s.dark > 0 {
+		r.Dark = append(r.Dark, Damage{Segment: s.number, Offset: s.darkAt, Reason: unread})
+	}
 	if follows > s.next {
 		r.Missing = append(r.Missing, Damage{s.number, s.end, s.next, follows, "what follows it is not there"})
 	}
 	return nil
 }
 
+// forgiveEmpty takes a segment in which nothing was ever committed for one that ends where it begins. It was given up when it could not
+// be written, and is back after a crash; what others had instead is freed: their numbers are missing.
+func (s *segment) forgiveEmpty() {
+	n := len(s.damage)
+	if s.end == framesAt && s.dark == 0 && n > 0 && s.damage[n-1].Reason == badTail && s.damage[n-1].From == s.first {
+		s.damage, s.next = s.damage[:n-1], s.first
+	}
+}
+
 // rescan reads a segment, and seals it: what lies behind its end now does not count later, whatever becomes of the next segment.
-// Only where the end itself is damaged it is left as it is, for people to look at.
+// Only where the end itself is damaged it is left as it is, for people to look at, and where something is dark it is found out anew.
 func (l *Log) rescan(s *segment, bound LSN, r *Recovery) error {
 	heads := len(s.damage)
 	cut, last, err := s.scan(bound)
@@ -237,11 +258,11 @@ func (l *Log) rescan(s *segment, bound LSN, r *Recovery) error {
 	}
 	if bound == 0 {
 		if err := s.harden(last); err != nil {
-			return err
+			return fmt.Errorf("make the last commit safe: %w", err)
 		}
 	}
 	found := s.damage[heads:]
-	if !slices.ContainsFunc(found, func(d Damage) bool { return d.Reason == badTail }) {
+	if s.dark == 0 && !slices.ContainsFunc(found, func(d Damage) bool { return d.Reason == badTail }) {
 		l.reseal(s, len(found) > 0)
 	}
 	return nil
@@ -259,17 +280,25 @@ func (l *Log) reseal(s *segment, damaged bool) {
 }
 
 // harden writes the last commit once more, and syncs it. The process before this one may have ended before it was synced, or
-// after that failed: then it may be in memory alone, though it can be read.
-func (s *segment) harden(from int64) error {
-	if from == s.end {
+// after that failed: then it may be in memory alone, though it can be read. What was not given to who scanned it is left as it is.
+func (s *segment) harden(last tail) error {
+	if last.from == last.to {
 		return nil
 	}
-	b, err := s.read(from, s.end-from)
-	if err != nil {
-		return err
-	}
-	if _, err := s.file.WriteAt(b, from); err != nil {
-		return err
+	for at, end := last.from, int64(0); at < last.to; at = end {
+		if end = last.to; len(last.dark) > 0 { // page by page
+			end = min((at/pageSize+1)*pageSize, last.to)
+		}
+		if last.dark[at/pageSize] {
+			continue
+		}
+		b, err := s.read(at, end-at)
+		if err != nil {
+			return err
+		}
+		if _, err := s.file.WriteAt(b, at); err != nil {
+			return err
+		}
 	}
 	return s.file.Sync()
 }

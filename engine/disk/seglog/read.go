@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 )
@@ -13,20 +12,23 @@ import (
 var ErrGone = errors.New("segment was freed")
 
 // Read reads the payload of an entry into memory that alloc gives. It fails with a *DamageError where that is damaged, with ErrGone
-// where the segment was freed, and with what the file system says.
+// where the segment was freed, and with what the file system says: until the segment has not been given for ten minutes, then that is
+// damage, too.
 func (l *Log) Read(p Place, alloc func(n int) []byte) ([]byte, error) {
 	s := l.holding(p.Segment)
 	if s == nil {
 		return nil, l.blame(p.Segment, ErrGone)
 	}
 	payload, ok, err := s.payload(p, alloc)
+	d := Damage{s.number, p.Offset, p.LSN, p.LSN + 1, badFrame}
 	switch {
 	case ok:
 		return payload, nil
-	case err != nil || l.holding(p.Segment) != s:
+	case l.holding(p.Segment) != s, err != nil && !s.overdue():
 		return nil, l.blame(p.Segment, err)
+	case err != nil:
+		d.Reason = unread
 	}
-	d := Damage{s.number, p.Offset, p.LSN, p.LSN + 1, badFrame}
 	l.note(s, d)
 	return nil, &DamageError{d}
 }
@@ -60,9 +62,11 @@ func (s *segment) payload(p Place, alloc func(n int) []byte) (payload []byte, ok
 	}
 	payload = alloc(int(h.length))
 	n, err := s.file.ReadAt(payload, p.Offset+frameHeader)
-	if n < len(payload) && !errors.Is(err, io.EOF) {
+	if n < len(payload) && noEnd(err) != nil {
+		s.missed(p.Offset + frameHeader)
 		return nil, false, fmt.Errorf("read %s: %w", s.name, err)
 	}
+	s.gave(p.Offset + frameHeader)
 	return payload, n == len(payload) && checksum(payload) == h.sum, nil
 }
 
@@ -73,8 +77,10 @@ func (s *segment) headerAt(at int64) (*header, error) {
 	}
 	b, err := s.read(at, frameHeader)
 	if err != nil {
+		s.missed(at)
 		return nil, fmt.Errorf("read %s: %w", s.name, err)
 	}
+	s.gave(at)
 	h, ok := parseHeader(b, s.salt)
 	if !ok || h.kind != kindEntry || h.bytes() > s.size-at {
 		return nil, nil
@@ -150,7 +156,8 @@ type Step struct {
 
 // Next gives the first committed entry for any of some readers, a bit each, that has the LSN of p or a higher one; the rest of p
 // says where to look for it, if it does. Where there is none yet ok is false, and After is behind all that was looked at: at offset 0 of the
-// next segment where that is all of one. What is damaged is passed over, and damage is told of it, once.
+// next segment where that is all of one. What is damaged is passed over, and damage is told of it, once. What the disk does not give is an
+// error, with After where that was, until it counts as damage as with Read.
 func (l *Log) Next(p Place, readers uint64, damage func(Damage)) (step Step, ok bool, err error) {
 	for {
 		b, err := l.stretch(p.LSN)
@@ -160,7 +167,7 @@ func (l *Log) Next(p Place, readers uint64, damage func(Damage)) (step Step, ok 
 		if p.Segment != b.number || p.Offset < framesAt {
 			p = Place{max(p.LSN, b.first), b.number, framesAt}
 		}
-		if !b.sealed || b.totals.any(readers) {
+		if !b.sealed || b.dark > 0 || b.totals.any(readers) {
 			step, ok, err := l.walk(p, b, readers, damage)
 			if err != nil {
 				err = l.blame(b.number, err)
@@ -175,12 +182,12 @@ func (l *Log) Next(p Place, readers uint64, damage func(Damage)) (step Step, ok 
 
 // walk goes through a stretch.
 func (l *Log) walk(p Place, b stretch, readers uint64, damage func(Damage)) (Step, bool, error) {
-	for p.Offset < b.end {
+	for p.Offset < b.end && p.LSN < b.next {
 		h, err := b.headerAt(p.Offset)
 		switch {
-		case err != nil:
+		case err != nil && !b.overdue():
 			return Step{After: p}, false, err
-		case h == nil || h.lsn > p.LSN:
+		case err != nil || h == nil || h.lsn > p.LSN:
 			if p, err = l.passOver(p, b, damage); err != nil {
 				return Step{After: p}, false, err
 			}
@@ -230,21 +237,50 @@ func (l *Log) stretch(lsn LSN) (stretch, error) {
 func (l *Log) passOver(p Place, b stretch, damage func(Damage)) (Place, error) {
 	w := window{file: b.file, size: b.end}
 	h, at, err := w.find(p.Offset, b.salt, p.LSN, b.next)
+	d := Damage{b.number, p.Offset, p.LSN, b.next, badFrame}
 	if err != nil {
-		return p, fmt.Errorf("read %s: %w", b.name, err)
+		if b.missed(p.Offset + 1); !b.overdue() { // it is not the frame at p that is missed
+			return p, fmt.Errorf("read %s: %w", b.name, err)
+		}
+		d.Reason = unread
+		w = window{file: b.file, size: b.end, blind: true}
+		if h, at, err = w.find(p.Offset, b.salt, p.LSN, b.next); err != nil {
+			return p, err
+		}
 	}
 	if l.holding(b.number) != b.segment {
 		return p, ErrGone
 	}
 	after := Place{max(p.LSN, b.next), b.number, b.end}
-	if h != nil {
+	switch {
+	case h != nil:
 		after = Place{h.lsn, b.number, at}
+	case b.guessed > 0 && p.LSN >= b.guessed && len(w.dark) == 0 && !w.torn: // there never was anything
+		return after, nil
 	}
-	d := Damage{b.number, p.Offset, p.LSN, after.LSN, badFrame}
+	d.To = after.LSN
 	if l.note(b.segment, d) {
 		damage(d)
 	}
 	return after, nil
+}
+
+// Past gives the place of the first entry behind p that the disk gives, or where the next segment begins, for whoever cannot wait until
+// the disk gives what lies at p. Nothing counts as damaged for that.
+func (l *Log) Past(p Place) (Place, error) {
+	b, err := l.stretch(p.LSN)
+	if err != nil || b.segment == nil {
+		return p, err
+	}
+	if p.Segment != b.number || p.Offset < framesAt {
+		p = Place{max(p.LSN, b.first), b.number, framesAt}
+	}
+	w := window{file: b.file, size: b.end, blind: true}
+	h, at, err := w.find(p.Offset, b.salt, p.LSN+1, b.next)
+	if err != nil || h == nil {
+		return Place{LSN: b.next, Segment: b.number + 1}, err
+	}
+	return Place{h.lsn, b.number, at}, nil
 }
 
 // A Segment is what there is to know of one.
@@ -255,6 +291,7 @@ type Segment struct {
 	End, Size   int64
 	Sealed      bool
 	Totals      map[int]Total // by reader
+	Dark        int64         // entries, at most, that the disk did not give when the log was opened: they are not in Totals
 	Damage      []Damage
 }
 
@@ -264,7 +301,10 @@ func (l *Log) Segments() []Segment {
 	defer l.mu.Unlock()
 	all := make([]Segment, len(l.segments))
 	for i, s := range l.segments {
-		all[i] = Segment{s.number, s.name, s.first, s.next, s.end, s.size, s.sealed, maps.Clone(s.totals), slices.Clone(s.damage)}
+		all[i] = Segment{
+			Number: s.number, Name: s.name, First: s.first, Next: s.next, End: s.end, Size: s.size, Sealed: s.sealed,
+			Totals: maps.Clone(s.totals), Dark: int64(s.dark), Damage: slices.Clone(s.damage),
+		}
 	}
 	return all
 }

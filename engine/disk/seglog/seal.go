@@ -3,8 +3,6 @@ package seglog
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"io"
 	"iter"
 	"maps"
 	"math/bits"
@@ -91,10 +89,7 @@ func (s *segment) readIndex(of *seal, length int64) (totals, error) {
 func (s *segment) read(at, n int64) ([]byte, error) {
 	b := make([]byte, n)
 	got, err := s.file.ReadAt(b, at)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return b[:got], err
+	return b[:got], noEnd(err)
 }
 
 // A Total is how much of something there is.

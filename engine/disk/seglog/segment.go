@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,6 +48,13 @@ type segment struct {
 	totals  totals
 
 	damage []Damage // guarded by the log's lock
+
+	// What the disk did not give as the log was opened, see scan. Such a segment is walked whoever looks for something.
+	dark    LSN   // entries, at most; 0: it gave all
+	darkAt  int64 // where the first of them may lie
+	guessed LSN   // from this one on it is not known whether there are any; 0: it is
+
+	failing atomic.Pointer[failure] // nil: what is read can be
 }
 
 // limit is how far entries may go: behind them the index has room.
@@ -90,8 +98,9 @@ var errVersion = errors.New("unknown version of the format")
 // readHead reads what the file says it is, from whichever of the two heads can be read; where none can it leaves first zero.
 func (s *segment) readHead() error {
 	pages := make([]byte, framesAt)
-	if _, err := s.file.ReadAt(pages, headAt); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	_, failed := s.file.ReadAt(pages, headAt)
+	if failed = noEnd(failed); failed != nil { // the disk may give one of them
+		failed = s.readHeads(pages)
 	}
 	for _, at := range []int64{headAt, copyAt} {
 		ok, err := s.parseHead(pages[at : at+headSize])
@@ -102,7 +111,31 @@ func (s *segment) readHead() error {
 			s.damage = append(s.damage, Damage{Segment: s.number, Offset: at, Reason: "a head of the segment is damaged"})
 		}
 	}
+	if s.first == 0 { // nobody knows whose the segment is, and that may pass
+		return failed
+	}
 	return nil
+}
+
+// readHeads reads each of the heads by itself. What the disk does not give is left empty.
+func (s *segment) readHeads(pages []byte) (failed error) {
+	for _, at := range []int64{headAt, copyAt} {
+		head := pages[at : at+headSize]
+		_, err := s.file.ReadAt(head, at)
+		if err = noEnd(err); err != nil {
+			clear(head)
+			failed = err
+		}
+	}
+	return failed
+}
+
+// noEnd is an error of reading, unless the file just ends.
+func noEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 func (s *segment) parseHead(b []byte) (ok bool, err error) {

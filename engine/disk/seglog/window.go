@@ -1,10 +1,6 @@
 package seglog
 
-import (
-	"encoding/binary"
-	"errors"
-	"io"
-)
+import "encoding/binary"
 
 // A window reads a file from beginning to end, a piece at a time.
 type window struct {
@@ -13,6 +9,10 @@ type window struct {
 	at   int64 // of the piece
 	buf  []byte
 	torn bool // there is something in what find looked at last that was begun as a frame, and is none
+
+	// What the disk does not give is passed over, a page at a time, and reads as zeros. Else it is an error.
+	blind bool
+	dark  map[int64]bool // those pages, by number
 }
 
 // pieceSize is how much is read at once, where no frame is larger.
@@ -27,13 +27,70 @@ func (w *window) bytes(at, n int64) ([]byte, error) {
 			w.buf = make([]byte, size)
 		}
 		got, err := w.file.ReadAt(w.buf[:size], at)
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err = noEnd(err); err != nil && !w.blind {
+			w.buf = w.buf[:0] // there is nothing in it
 			return nil, err
+		} else if err != nil {
+			got = w.pick(w.buf[:size], at)
 		}
 		w.at, w.buf = at, w.buf[:got]
 	}
 	piece := w.buf[at-w.at:]
 	return piece[:min(n, int64(len(piece)))], nil
+}
+
+// pick reads page by page what the disk gives of a piece.
+func (w *window) pick(piece []byte, at int64) (n int) {
+	for n < len(piece) {
+		offset := at + int64(n)
+		page := piece[n:min(n+int(pageSize-offset%pageSize), len(piece))]
+		got, err := w.file.ReadAt(page, offset)
+		if noEnd(err) != nil {
+			clear(page)
+			if got = len(page); w.dark == nil {
+				w.dark = map[int64]bool{}
+			}
+			w.dark[offset/pageSize] = true
+		}
+		if n += got; got < len(page) {
+			break // the file ends
+		}
+	}
+	return n
+}
+
+// isDark reports whether the disk did not give all of what was read there.
+func (w *window) isDark(from, to int64) bool {
+	for page := from / pageSize; len(w.dark) > 0 && page*pageSize < to; page++ {
+		if w.dark[page] {
+			return true
+		}
+	}
+	return false
+}
+
+// hides reports whether a frame may lie at at, for all that the disk gave.
+func (w *window) hides(at int64, salt uint64) bool {
+	if len(w.dark) == 0 || at+frameHeader > w.size {
+		return false
+	}
+	end := at + frameHeader
+	if b, err := w.bytes(at, frameHeader); err == nil {
+		if h, ok := parseHeader(b, salt); ok {
+			end = at + h.bytes()
+		}
+	}
+	return w.isDark(at, min(end, w.size))
+}
+
+// hidden is how many frames may lie in what the disk did not give from at on.
+func (w *window) hidden(at int64) (n LSN) {
+	for page := range w.dark {
+		if (page+1)*pageSize > at {
+			n += pageSize/frameHeader + 1 // one reaches into it
+		}
+	}
+	return n
 }
 
 // find gives the first frame of an entry at at or behind it, of an LSN from expected to before limit, whose bytes are whole; nil
