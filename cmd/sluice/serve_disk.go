@@ -11,10 +11,11 @@ import (
 // openDisk opens the disk buffer and says what was in it.
 func openDisk(o disk.Options, outputs []engine.BufferOutput) (engine.Buffer, error) {
 	start := time.Now()
-	buffer, found, err := disk.Recover(o, outputs)
+	buffer, err := disk.Open(o, outputs)
 	if err != nil {
 		return nil, err
 	}
+	found := buffer.Found()
 	if found.Unsynced > 0 {
 		o.Log.Warn("the machine stopped before all was synced: what came last may be lost", "dir", o.Dir, "chunks", found.Unsynced)
 	}

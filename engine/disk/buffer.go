@@ -39,6 +39,7 @@ type Buffer struct {
 	names    names
 	roster   *roster
 	cursors  []*cursor // those that are configured, by index, and behind them those that are not
+	found    *Summary
 
 	stored     atomic.Int64 // bytes of segments
 	absentRoom atomic.Int64 // of those, what is kept for outputs alone that are not configured

@@ -1,11 +1,9 @@
 package disk
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -48,20 +46,22 @@ const checkpointFile = "cursors"
 
 func (s *savedGiven) left() int { return int(s.Records) - s.Done.count() }
 
-// encode gives the file's content: a line with the checksum of what follows it.
+const checkpointTitle = "sluice cursors"
+
+// encode gives the file's content.
 func (c *checkpoint) encode() ([]byte, error) {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
-	return append(fmt.Appendf(nil, "sluice cursors %08x\n", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))), body...), nil
+	return seglog.WithSum(checkpointTitle, body), nil
 }
 
 var errNoCheckpoint = errors.New("no checkpoint")
 
 func decodeCheckpoint(b []byte) (*checkpoint, error) {
-	line, body, _ := bytes.Cut(b, []byte("\n"))
-	if string(line) != fmt.Sprintf("sluice cursors %08x", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))) {
+	body, whole := seglog.CutSum(checkpointTitle, b)
+	if !whole {
 		return nil, errNoCheckpoint
 	}
 	var c checkpoint

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
 // What an entry of the log holds is a chunk: its head, see FORMAT.md, and its data as it is.
@@ -30,14 +31,9 @@ func appendHead(dst []byte, c *engine.Chunk) []byte {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	for _, s := range []string{c.Stream.Tenant, c.Stream.ID, c.Stream.Tag} {
-		dst = binary.AppendUvarint(dst, uint64(len(s)))
-		dst = append(dst, s...)
+		dst = seglog.AppendBytes(dst, s)
 	}
-	for _, b := range [][]byte{c.Resource, c.Scope} {
-		dst = binary.AppendUvarint(dst, uint64(len(b)))
-		dst = append(dst, b...)
-	}
-	return dst
+	return seglog.AppendBytes(seglog.AppendBytes(dst, c.Resource), c.Scope)
 }
 
 var errNoChunk = errors.New("entry is no chunk")
@@ -49,15 +45,15 @@ func nameOf(s *engine.Stream) streamName { return streamName{s.Tenant, s.ID, s.T
 
 // parseChunk reads a chunk from an entry, which it keeps.
 func parseChunk(entry []byte) (*engine.Chunk, streamName, error) {
-	r := reader{rest: entry}
-	flags := r.byte()
+	r := seglog.Values{Rest: entry}
+	flags := r.Byte()
 	c := &engine.Chunk{Urgent: flags&flagUrgent != 0, Resumable: flags&flagResumable != 0}
-	c.Arrived = time.Unix(0, int64(r.uint64()))
-	c.Epoch, c.First, c.Last, c.Count = r.uvarint(), r.uvarint(), r.uvarint(), int(r.uvarint())
-	name := streamName{string(r.bytes()), string(r.bytes()), string(r.bytes())}
-	c.Resource, c.Scope = r.bytes(), r.bytes()
-	c.Data = r.rest
-	if r.bad || c.Count <= 0 || c.Count > len(c.Data) {
+	c.Arrived = time.Unix(0, int64(r.Uint64()))
+	c.Epoch, c.First, c.Last, c.Count = r.Uvarint(), r.Uvarint(), r.Uvarint(), int(r.Uvarint())
+	name := streamName{string(r.Bytes()), string(r.Bytes()), string(r.Bytes())}
+	c.Resource, c.Scope = r.Bytes(), r.Bytes()
+	c.Data = r.Rest
+	if r.Bad || c.Count <= 0 || c.Count > len(c.Data) {
 		return nil, streamName{}, errNoChunk
 	}
 	return c, name, nil
@@ -65,61 +61,12 @@ func parseChunk(entry []byte) (*engine.Chunk, streamName, error) {
 
 // parseStream reads whose a chunk is from the beginning of its entry.
 func parseStream(entry []byte) (streamName, bool) {
-	r := reader{rest: entry}
-	r.byte()
-	r.uint64()
+	r := seglog.Values{Rest: entry}
+	r.Byte()
+	r.Uint64()
 	for range 4 {
-		r.uvarint()
+		r.Uvarint()
 	}
-	name := streamName{string(r.bytes()), string(r.bytes()), string(r.bytes())}
-	return name, !r.bad
-}
-
-// A reader takes values off bytes. It is bad once there was less than it was asked for, and gives nothing from then on.
-type reader struct {
-	rest []byte
-	bad  bool
-}
-
-func (r *reader) take(n uint64) []byte {
-	if r.bad || n > uint64(len(r.rest)) {
-		r.bad, r.rest = true, nil
-		return nil
-	}
-	b := r.rest[:n:n]
-	r.rest = r.rest[n:]
-	return b
-}
-
-func (r *reader) byte() byte {
-	if b := r.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (r *reader) uint64() uint64 {
-	if b := r.take(8); b != nil {
-		return binary.LittleEndian.Uint64(b)
-	}
-	return 0
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	if n <= 0 {
-		r.take(uint64(len(r.rest)) + 1)
-		return 0
-	}
-	r.take(uint64(n))
-	return v
-}
-
-// bytes takes what has its length in front of it; nil where that is 0.
-func (r *reader) bytes() []byte {
-	b := r.take(r.uvarint())
-	if len(b) == 0 {
-		return nil
-	}
-	return b
+	name := streamName{string(r.Bytes()), string(r.Bytes()), string(r.Bytes())}
+	return name, !r.Bad
 }

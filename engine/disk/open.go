@@ -120,6 +120,7 @@ func Open(o Options, outputs []engine.BufferOutput) (*Buffer, error) {
 	}
 	last, err := b.restore(outputs)
 	if err == nil {
+		b.found = b.summary(last)
 		b.gone(last, recovery.Missing)
 		b.absent()
 		b.stored.Store(log.Stored())

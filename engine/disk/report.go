@@ -50,8 +50,8 @@ type StreamReport struct {
 	Tenant string           `json:"tenant"`
 	ID     string           `json:"id"`
 	Tag    string           `json:"tag"`
-	Epoch  uint64           `json:"epoch"` // 0: nobody comes back to it
-	Last   uint64           `json:"last"`  // sequence that is stored
+	Epoch  uint64           `json:"epoch,string"` // 0: nobody comes back to it. Often it is nanoseconds, more than numbers in JSON hold
+	Last   uint64           `json:"last"`         // sequence that is stored
 	Seen   time.Time        `json:"seen"`
 	Needed map[string]int64 `json:"needed"` // bytes, as charged, by output
 }

@@ -18,6 +18,7 @@ type restarting struct {
 	outputs  []string
 	optional map[string]bool
 	start    map[string]func(tag string) bool // which of them begin with the oldest, of which tags
+	routes   map[string]func(tag string) bool // which tags the others take; all, where it does not say
 	mint     enginetest.Mint
 	next     uint64
 }
@@ -32,9 +33,12 @@ func (r *restarting) open() {
 	r.t.Helper()
 	var outputs []engine.BufferOutput
 	for _, name := range r.outputs {
-		takes := r.start[name]
+		takes, oldest := r.start[name]
+		if !oldest {
+			takes = r.routes[name]
+		}
 		outputs = append(outputs, engine.BufferOutput{
-			Name: name, Share: engine.NewMeter(1 << 30), StartOldest: takes != nil, Takes: takes,
+			Name: name, Share: engine.NewMeter(1 << 30), StartOldest: oldest, Takes: takes,
 			Optional: r.optional[name],
 		})
 	}

@@ -19,7 +19,7 @@ func (b *Buffer) restore(outputs []engine.BufferOutput) (*checkpoint, error) {
 	if last == nil {
 		last = &checkpoint{End: b.log.Start()}
 		if b.log.Start().LSN != start.LSN {
-			b.Log.Error("no checkpoint can be read: all outputs begin with the oldest entry")
+			b.Log.Error("no checkpoint can be read: all outputs begin with the oldest entry that their routes send them")
 		}
 		start = b.log.Start()
 	}
@@ -124,7 +124,7 @@ func (b *Buffer) configure(outputs []engine.BufferOutput, last *checkpoint, star
 			return fmt.Errorf("no room for the cursor of output %q: %d are kept", o.Name, engine.MaxOutputs)
 		} else {
 			used |= 1 << c.id
-			if c.read = start; o.StartOldest {
+			if c.read = start; o.StartOldest || last.Number == 0 { // whose the ids were that frames have nobody knows without a checkpoint
 				c.read, c.since = b.log.Start(), b.log.End().LSN
 				c.adrift = true // nothing of it is in the streams' accounts
 			}

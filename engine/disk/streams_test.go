@@ -3,6 +3,8 @@ package disk
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -113,6 +115,41 @@ func TestStartOldest(t *testing.T) {
 			r.close()
 		})
 	}
+}
+
+// Without a checkpoint nobody knows which output the bits in the frames meant: what is there goes where its route says, and never to an
+// output that had nothing to do with it.
+func TestWithoutACheckpoint(t *testing.T) {
+	only := func(want string) func(string) bool { return func(tag string) bool { return tag == want } }
+	now := time.Now()
+	r := newRestarting(t, "gone", "audit", "web")
+	for n := uint64(1); n <= 6; n++ {
+		r.put("s", []string{"audit", "web"}[n%2], n, now, 1+int(n%2))
+	}
+	r.close()
+	if err := os.Remove(filepath.Join(r.options.Dir, checkpointFile)); err != nil {
+		t.Fatal(err)
+	}
+	r.outputs, r.routes = []string{"web", "audit"}, map[string]func(string) bool{"audit": only("audit"), "web": only("web")}
+	r.open()
+	for range 2 {
+		r.wantBacklog("audit", 3, 3)
+		r.wantRead("web", 1, 3, 5)
+		r.wantRead("audit", 2, 4, 6)
+		r.restart()
+	}
+	r.put("s", "web", 7, now, 0)
+	for _, output := range r.outputs {
+		_, at := r.read(output)
+		for _, p := range at {
+			r.done(output, p, 0, 1)
+		}
+		r.wantBacklog(output, 0, 0)
+	}
+	if stream, tenant := r.Stored("default", "s"); stream != 0 || tenant != 0 {
+		t.Errorf("the stream has %d bytes of %d when all is done", stream, tenant)
+	}
+	r.close()
 }
 
 // A machine that stopped may have lost what was acked, where the log is not synced each time. Then the checkpoint knows of more than the

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
@@ -32,28 +31,15 @@ func (s *Summary) Empty() bool {
 	return len(s.Outputs) == 0 && s.Streams == 0 && s.Behind == 0 && s.Unsynced == 0
 }
 
-// Recover is Open, and says what was there.
-func Recover(o Options, outputs []engine.BufferOutput) (*Buffer, *Summary, error) {
-	last, err := (&Buffer{Options: o.withDefaults()}).readCheckpoint() // Open writes one of its own
-	if err != nil {
-		return nil, nil, fmt.Errorf("disk buffer: %w", err)
-	}
-	b, err := Open(o, outputs)
-	if err != nil {
-		return nil, nil, err
-	}
-	s := b.summary()
-	if end := int64(b.log.End().LSN); last != nil {
-		s.Checkpoint = last.Written
+// Found is what was there when the buffer was opened.
+func (b *Buffer) Found() *Summary { return b.found }
+
+// summary is what is there now, and how far the log is from the last checkpoint.
+func (b *Buffer) summary(last *checkpoint) *Summary {
+	s := &Summary{Segments: len(b.log.Segments()), Stored: b.log.Stored(), Streams: b.roster.size(), Checkpoint: last.Written}
+	if end := int64(b.log.End().LSN); last.Number > 0 {
 		s.Behind, s.Unsynced = max(end-int64(last.End.LSN), 0), max(int64(last.End.LSN)-end, 0)
 	}
-	return b, s, nil
-}
-
-func (b *Buffer) summary() *Summary {
-	s := &Summary{Segments: len(b.log.Segments()), Stored: b.log.Stored(), Streams: b.roster.size()}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	for _, c := range b.cursors {
 		if c.backlog.Records > 0 {
 			s.Outputs = append(s.Outputs, OutputSummary{c.Name, c.backlog.Records, c.backlog.Bytes})

@@ -18,14 +18,14 @@ func (r *restarting) recovered(dir string) *Summary {
 	for _, name := range r.outputs {
 		outputs = append(outputs, engine.BufferOutput{Name: name})
 	}
-	b, s, err := Recover(o, outputs)
+	b, err := Open(o, outputs)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	if err := b.Close(); err != nil {
 		r.t.Fatal(err)
 	}
-	return s
+	return b.Found()
 }
 
 // asIs copies the directory, as a crash would leave it.
