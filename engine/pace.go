@@ -38,15 +38,23 @@ func (in *intake) judgeFor(outputs OutputSet) {
 	limit, reason := in.effectiveFor(outputs)
 	full := in.fullness(outputs)
 	resumeAt := in.engine.limits.ResumeAt
-	switch {
+	switch low := float64(in.held) <= resumeAt*float64(limit); {
 	case in.state == StateActive && full.full():
-		in.forFairness = full.hard < 1
-		in.pause(ReasonBufferFull)
+		in.pauseForRoom(full)
 	case in.state == StateActive && in.held >= limit:
 		in.pause(reason)
-	case in.state == StatePaused && float64(in.held) <= resumeAt*float64(limit) && full.eased(in.forFairness, resumeAt):
+	case in.state == StatePaused && in.reason != ReasonBufferFull && full.full():
+		in.unpause() // what it waits for is something else by now
+		in.pauseForRoom(full)
+	case in.state == StatePaused && low && (in.reason != ReasonBufferFull || full.eased(in.forFairness, resumeAt)):
 		in.resume()
 	}
+}
+
+// pauseForRoom pauses for what is stored, and not for what is held.
+func (in *intake) pauseForRoom(full fullness) {
+	in.forFairness = full.hard < 1
+	in.pause(ReasonBufferFull)
 }
 
 // pause tells the producer to stop, and lets what it has waiting go without linger: a limit smaller than a batch must not

@@ -22,6 +22,19 @@ type storing struct {
 	mu          sync.Mutex // guards what follows
 	used, limit int64
 	streams     map[string]int64 // tenant/stream
+	slow        bool             // what it takes is not safe before it is flushed
+	unsafe      []func()
+}
+
+// flush makes all safe that is not yet.
+func (s *storing) flush() {
+	s.mu.Lock()
+	tell := s.unsafe
+	s.unsafe = nil
+	s.mu.Unlock()
+	for _, safe := range tell {
+		safe()
+	}
 }
 
 // set says how much is in use.
@@ -33,9 +46,15 @@ func (s *storing) set(used int64) {
 
 func (*storing) Durable() bool { return true }
 
-func (s *storing) Append(cs []*engine.Chunk, _ func()) (bool, error) {
+func (s *storing) Append(cs []*engine.Chunk, safe func()) (bool, error) {
+	s.mu.Lock()
+	if s.slow {
+		s.unsafe = append(s.unsafe, safe)
+	}
+	already := !s.slow
+	s.mu.Unlock()
 	_, err := s.Buffer.Append(cs, func() {})
-	return true, err
+	return already, err
 }
 
 func (s *storing) Storage() (used, limit int64) {
@@ -244,6 +263,49 @@ func TestWhatPausedAStreamResumesIt(t *testing.T) {
 				t.Errorf("%d MiB used, %d stored: %+v", step.used/mib, step.stored/mib, st)
 			}
 		}
+		b.set(0)
+		r.finish()
+	})
+}
+
+// A disk that is slow for a moment pauses a stream for what it holds. That is over when it is safe, however full the room is, as long as
+// there is some; and where there is none by then, that is what the producer is told.
+func TestAPauseForMemoryIsNotOneForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := keyed("out", &probe{})
+		r, b := newStoring(t, nil, out)
+		b.limit, b.used = 1000, 990
+		s := r.open(engine.Open{StreamID: "s"})
+		n := uint64(0)
+		fill := func() {
+			b.mu.Lock()
+			b.slow = true
+			b.mu.Unlock()
+			for status(s).State == engine.StateActive {
+				n++
+				r.append(s, n, strings.Repeat("x", 300*kib))
+				time.Sleep(time.Second)
+			}
+		}
+		wait := func(state engine.State, reason engine.Reason) {
+			t.Helper()
+			time.Sleep(time.Minute)
+			if st := status(s); st.State != state || st.Reason != reason {
+				t.Errorf("%+v", st)
+			}
+		}
+		fill()
+		wait(engine.StatePaused, engine.ReasonStreamLimit)
+		b.flush()
+		wait(engine.StateActive, engine.ReasonNone)
+		fill()
+		b.set(1000)
+		wait(engine.StatePaused, engine.ReasonBufferFull)
+		b.flush()
+		b.set(900)
+		wait(engine.StatePaused, engine.ReasonBufferFull)
+		b.set(800)
+		wait(engine.StateActive, engine.ReasonNone)
 		b.set(0)
 		r.finish()
 	})
