@@ -125,13 +125,20 @@ func (c *cursor) find(from seglog.Place) (step seglog.Step, ok bool, err error) 
 	b := c.buffer
 	for from.LSN < c.since {
 		step, ok, err = b.log.Next(from, ^uint64(0), b.damaged)
-		if err != nil || !ok || step.LSN >= c.since {
+		if err != nil {
+			return step, false, err
+		}
+		if !ok || step.LSN >= c.since {
 			break // what is younger is looked for by its bit
 		}
 		name, bad := b.streamOf(step.Place)
 		if errors.Is(bad, seglog.ErrGone) { // the output that it was for is done with it
 			from = step.After
 			continue
+		}
+		if bad != nil && !isLost(bad) {
+			step.After = step.Place
+			return step, false, bad
 		}
 		if bad != nil || c.Takes(name.tag) { // what cannot be read is told by whoever loads it
 			return step, true, nil //nolint:nilerr // it is

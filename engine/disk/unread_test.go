@@ -45,9 +45,14 @@ func inSick(t *testing.T, chunks int, run func(*sick)) {
 
 func (s *sick) open() {
 	s.t.Helper()
+	s.openFor(engine.BufferOutput{Name: "a"}, engine.BufferOutput{Name: "b"})
+}
+
+func (s *sick) openFor(outputs ...engine.BufferOutput) {
+	s.t.Helper()
 	b, err := Open(Options{
 		Dir: "d", FS: s.fs, SegmentSize: 16 << 10, Checkpoint: time.Hour, Memory: 1, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
-	}, []engine.BufferOutput{{Name: "a"}, {Name: "b"}})
+	}, outputs)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -62,10 +67,12 @@ func (s *sick) close() {
 	s.mint.Check(s.t)
 }
 
-func (s *sick) append() {
+func (s *sick) append() { s.appendTo(3) }
+
+func (s *sick) appendTo(outputs engine.OutputSet) {
 	s.t.Helper()
 	bodies := slices.Repeat([]string{strings.Repeat("x", 100)}, 10)
-	c := s.mint.Chunk(&engine.Stream{Tenant: "default", ID: "s", Tag: "t"}, s.next, 3, bodies...)
+	c := s.mint.Chunk(&engine.Stream{Tenant: "default", ID: "s", Tag: "t"}, s.next, outputs, bodies...)
 	s.next += 10
 	if _, err := s.Append([]*engine.Chunk{c}, func() {}); err != nil {
 		s.t.Fatal(err)

@@ -49,6 +49,9 @@ func (l *Log) Peek(p Place, n int) ([]byte, error) {
 	}
 	b, err := s.read(p.Offset+frameHeader, min(int64(n), int64(h.length)))
 	if err != nil {
+		if s.missed(p.Offset + frameHeader); s.overdue() {
+			return nil, &DamageError{Damage{s.number, p.Offset, p.LSN, p.LSN + 1, unread}}
+		}
 		return nil, l.blame(p.Segment, err)
 	}
 	return b, nil

@@ -65,6 +65,9 @@ type commitScan struct {
 func (c *commitScan) hole(d Damage, from int64, h *header, later bool) {
 	if c.window.isDark(d.Offset, from) {
 		c.darken(d.Offset, d.To-d.From)
+		if later { // what lies in front of a later commit was committed, whether it can be read or not
+			c.segment.next, c.segment.end = d.To, from
+		}
 		return
 	}
 	c.torn = c.torn || !h.first
@@ -115,12 +118,12 @@ func (c *commitScan) finish(at int64, bound LSN, torn bool) (cut *Damage) {
 		c.flush()
 	}
 	switch {
-	case c.segment.next != bound && c.window.hides(at, c.salt):
+	case c.segment.next != bound && (c.window.hides(at, c.salt) || torn && c.window.darkBehind(at) > at):
 		c.flush()
 		next := bound
 		if bound == 0 {
 			c.guessed = c.segment.next
-			next = c.guessed + c.window.hidden(at)
+			next = c.guessed + LSN((c.window.darkBehind(at)-at)/frameHeader) + 1
 		}
 		c.darken(at, next-c.segment.next)
 		c.segment.next, c.segment.end = next, c.size

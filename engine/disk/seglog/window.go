@@ -83,14 +83,13 @@ func (w *window) hides(at int64, salt uint64) bool {
 	return w.isDark(at, min(end, w.size))
 }
 
-// hidden is how many frames may lie in what the disk did not give from at on.
-func (w *window) hidden(at int64) (n LSN) {
+// darkBehind is the end of the last page that the disk did not give, or at where none ends behind that. No whole frame was found in
+// between: what is there, a header each at least, may be frames all the same.
+func (w *window) darkBehind(at int64) int64 {
 	for page := range w.dark {
-		if (page+1)*pageSize > at {
-			n += pageSize/frameHeader + 1 // one reaches into it
-		}
+		at = max(at, (page+1)*pageSize)
 	}
-	return n
+	return at
 }
 
 // find gives the first frame of an entry at at or behind it, of an LSN from expected to before limit, whose bytes are whole; nil
