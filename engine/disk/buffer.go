@@ -67,6 +67,7 @@ type Buffer struct {
 	unread   int                     // what could not be read the last time, and was not given up
 	losses   map[lossPlace]*loss     // that are not told
 	notices  []notice                // that are not logged
+	unsaid   int                     // lines that there was no room for among them
 }
 
 // Append implements [engine.Buffer]. Besides ErrClosed its errors are faults of the caller's: a chunk without records, one that is

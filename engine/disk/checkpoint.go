@@ -19,9 +19,10 @@ type checkpoint struct {
 	Number  uint64        `json:"number"`
 	Written time.Time     `json:"written"`
 	Cursors []savedCursor `json:"cursors"`
-	Needed  []uint64      `json:"needed,omitempty"` // the segments that some cursor needs
-	End     seglog.Place  `json:"end"`              // where the log ended then
-	Streams []savedStream `json:"streams"`          // of what is in front of that
+	Needed  []uint64      `json:"needed,omitempty"`  // the segments that some cursor needs
+	End     seglog.Place  `json:"end"`               // where the log ended then
+	Guessed bool          `json:"guessed,omitempty"` // at most: the disk did not give the end
+	Streams []savedStream `json:"streams"`           // of what is in front of that
 }
 
 // A savedCursor is a cursor: all in front of Read is done, but for what is in Given.
@@ -208,6 +209,7 @@ func (b *Buffer) snapshot() (*checkpoint, []uint64) {
 		} else if s.Sealed {
 			free = append(free, s.Number)
 		}
+		c.Guessed = s.Dark > 0 && s.Next >= c.End.LSN
 	}
 	b.absentRoom.Store(absent)
 	return c, free

@@ -14,9 +14,16 @@ type notice struct {
 	args  []any
 }
 
+// maxNotices is how many lines wait to be written. What there is no room for is counted in the last one.
+const maxNotices = 100
+
 // say notes a line, with the lock held.
 func (b *Buffer) say(level slog.Level, text string, args ...any) {
-	b.notices = append(b.notices, notice{level, text, args})
+	if len(b.notices) < maxNotices {
+		b.notices = append(b.notices, notice{level, text, args})
+	} else {
+		b.unsaid++
+	}
 	select {
 	case b.news <- struct{}{}:
 	default:
@@ -44,7 +51,10 @@ func (b *Buffer) speak() {
 func (b *Buffer) tell() {
 	b.mu.Lock()
 	all := b.notices
-	b.notices = nil
+	if b.unsaid > 0 {
+		all = append(all, notice{slog.LevelWarn, "lines of the disk buffer were left out", []any{"lines", b.unsaid}})
+	}
+	b.notices, b.unsaid = nil, 0
 	b.mu.Unlock()
 	for _, n := range all {
 		b.Log.Log(context.Background(), n.level, n.text, n.args...) //nolint:sloglint // whoever says it has a constant

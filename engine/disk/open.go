@@ -159,7 +159,7 @@ func (b *Buffer) gone(last *checkpoint, gaps []seglog.Damage) {
 // absent tells of outputs that are not configured any more and still need records: they keep their segments.
 func (b *Buffer) absent() {
 	for _, c := range b.cursors[b.known.Len():] {
-		if c.backlog.Records == 0 {
+		if c.backlog.Chunks == 0 {
 			continue
 		}
 		b.Log.Warn("an output that is not configured still needs records; sluice buffer forget drops them", "output", c.Name,

@@ -38,10 +38,13 @@ func (b *Buffer) Found() *Summary { return b.found }
 func (b *Buffer) summary(last *checkpoint) *Summary {
 	s := &Summary{Segments: len(b.log.Segments()), Stored: b.log.Stored(), Streams: b.roster.size(), Checkpoint: last.Written}
 	if end := int64(b.log.End().LSN); last.Number > 0 {
-		s.Behind, s.Unsynced = max(end-int64(last.End.LSN), 0), max(int64(last.End.LSN)-end, 0)
+		s.Behind = max(end-int64(last.End.LSN), 0)
+		if !last.Guessed {
+			s.Unsynced = max(int64(last.End.LSN)-end, 0)
+		}
 	}
 	for _, c := range b.cursors {
-		if c.backlog.Records > 0 {
+		if c.backlog.Chunks > 0 {
 			s.Outputs = append(s.Outputs, OutputSummary{c.Name, c.backlog.Records, c.backlog.Bytes})
 		}
 	}
@@ -60,7 +63,7 @@ func (b *Buffer) Absent() (outputs []engine.AbsentStats, stored int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range b.cursors[b.known.Len():] {
-		if c.backlog.Records > 0 {
+		if c.backlog.Chunks > 0 { // of what the disk does not give at the start the records are not known
 			outputs = append(outputs, engine.AbsentStats{Output: c.Name, Records: c.backlog.Records, Bytes: c.backlog.Bytes})
 		}
 	}

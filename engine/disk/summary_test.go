@@ -4,9 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/crashfs"
 )
 
 // recovered opens a directory with the buffer's options, says what is in it, and closes it again.
@@ -114,4 +117,57 @@ func TestAbsent(t *testing.T) {
 		t.Errorf("%+v, %d bytes; %d of %d are used, and were %d of %d", absent, stored, used, left, before, room)
 	}
 	r.close()
+}
+
+// dieBlind kills the process and has the disk not give the end of the log to the next one, which is opened for these outputs.
+func (s *sick) dieBlind(outputs ...engine.BufferOutput) {
+	s.t.Helper()
+	before := s.Buffer
+	segments := before.log.Segments()
+	newest := segments[len(segments)-1]
+	s.fs = s.fs.Kill()
+	_ = before.Close() // on the disk that nobody has any more
+	s.fs.Inject(func(op crashfs.Op) crashfs.Fault {
+		if page := newest.End / 4096; op.Kind == crashfs.Read && op.Name == newest.Name && op.Offset < (page+1)*4096 && page*4096 < op.Offset+op.Size {
+			return crashfs.Fault{Err: syscall.EIO}
+		}
+		return crashfs.Fault{}
+	})
+	s.openFor(outputs...)
+}
+
+// Where the end of the log may lie is a guess as long as the disk does not give it: nobody is told that what was guessed is lost.
+func TestAGuessIsNoLoss(t *testing.T) {
+	inSick(t, 8, func(s *sick) {
+		s.dieBlind(engine.BufferOutput{Name: "a"}, engine.BufferOutput{Name: "b"})
+		s.fs.Inject(nil)
+		s.close()
+		s.open()
+		if n := s.Found().Unsynced; n > 0 {
+			t.Errorf("%d chunks are told to be lost with the machine, though none is", n)
+		}
+	})
+}
+
+// What is kept for an output that is gone is told, also where the disk does not say what it is.
+func TestWhatIsKeptInTheDarkIsTold(t *testing.T) {
+	inSick(t, 8, func(s *sick) {
+		for _, o := range []string{"a", "b"} {
+			_, parts := s.read(o, 0)
+			s.done(o, parts)
+		}
+		s.dieBlind(engine.BufferOutput{Name: "a"}) // b is taken out of the config
+		for range 10 {
+			s.appendTo(1)
+		}
+		_, parts := s.read("a", 30*time.Minute)
+		s.done("a", parts)
+		if err := s.save(); err != nil {
+			t.Fatal(err)
+		}
+		if told, kept := s.Absent(); kept == 0 || len(told) != 1 || told[0].Output != "b" {
+			t.Errorf("%d bytes are kept for outputs that are gone, told are %v", kept, told)
+		}
+		s.fs.Inject(nil)
+	})
 }

@@ -283,8 +283,15 @@ func TestSlowLog(t *testing.T) {
 		clear(s.pages)
 		s.read("b", 0)
 		s.read("a", 0)
+		for range 200 {
+			s.report(checkpointing, errors.New("flaps"))
+			s.report(checkpointing, nil)
+		}
 		close(gate)
-		if s.told("fails") != 2 || strings.Index(s.log.String(), "fails") > strings.Index(s.log.String(), "works again") {
+		if s.told("lines of the disk buffer were left out") != 1 || s.told("checkpoint") > maxNotices {
+			t.Errorf("log:\n%s", &s.log)
+		}
+		if s.told("work=commit err=broken")+s.told("work=read err") != 2 || strings.Index(s.log.String(), "fails") > strings.Index(s.log.String(), "works again") {
 			t.Errorf("log:\n%s", &s.log)
 		}
 	})
