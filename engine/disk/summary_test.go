@@ -156,6 +156,9 @@ func TestWhatIsKeptInTheDarkIsTold(t *testing.T) {
 			_, parts := s.read(o, 0)
 			s.done(o, parts)
 		}
+		if err := s.save(); err != nil {
+			t.Fatal(err)
+		}
 		s.dieBlind(engine.BufferOutput{Name: "a"}) // b is taken out of the config
 		for range 10 {
 			s.appendTo(1)
