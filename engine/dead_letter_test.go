@@ -3,6 +3,10 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"maps"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,9 +24,11 @@ func TestDeadLetterChain(t *testing.T) {
 		a, b, c := &probe{answer: not("bad")}, &probe{answer: not("worse")}, &probe{answer: not("worst")}
 		oa, ob := keyed("a", a), keyed("b", b)
 		oa.DeadLetter, ob.DeadLetter = "b", "c"
+		var log strings.Builder
 		r := newRig(t, engine.Options{
 			Outputs: []engine.OutputOptions{oa, ob, keyed("c", c)},
 			Routes:  []engine.Route{{Match: "**", Outputs: []string{"a"}}},
+			Log:     slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		s := r.open(engine.Open{StreamID: "s"})
 		r.append(s, 1, "1", "2 bad", "3 bad worse", "4", "5 bad worse worst", "6 bad", "7")
@@ -42,6 +48,18 @@ func TestDeadLetterChain(t *testing.T) {
 		r.wantDone("a", map[string]int64{"delivered": 3, "dead_lettered not_bad": 3, "dropped not_worst": 1})
 		r.wantDone("b", map[string]int64{})
 		r.wantDone("c", map[string]int64{})
+		told := map[string]int{}
+		for _, line := range regexp.MustCompile(`"(records .*)" (.*) records=(\d+)(.*)`).FindAllStringSubmatch(log.String(), -1) {
+			n, _ := strconv.Atoi(line[3])
+			told[line[1]+": "+line[2]+line[4]] += n
+		}
+		if want := map[string]int{
+			"records became dead letters: output=a reason=not_bad dead_letter=b": 2,
+			"records became dead letters: output=a reason=not_bad dead_letter=c": 1,
+			"records dropped: output=c reason=not_worst":                         1,
+		}; !maps.Equal(told, want) {
+			t.Errorf("the log says %v, want %v", told, want)
+		}
 	})
 }
 

@@ -32,18 +32,19 @@ type delivery struct {
 	done    chan struct{} // closed when the loop has ended
 
 	// The loop alone touches what follows.
-	airborne                            int             // writes that have not returned
-	pinned                              int64           // what their chunks take
-	aloft                               map[*Batch]bool // what flies, and whether it is sent
-	misfit                              bool            // the last that landed did not fit: one that stood by would have been called off
-	untold                              [][]Span        // delivered, and not told yet
-	tellAt                              time.Time       // when it is
-	unread                              []Span          // dead letters that could not be read when they came
-	parked                              map[string]*parking
-	draining                            bool
-	dropped                             map[string]int64 // records by reason, not yet told
-	toldDrops, toldFailure, toldSuccess time.Time
-	lookedAtParked                      time.Time
+	airborne                              int             // writes that have not returned
+	pinned                                int64           // what their chunks take
+	aloft                                 map[*Batch]bool // what flies, and whether it is sent
+	misfit                                bool            // the last that landed did not fit: one that stood by would have been called off
+	untold                                [][]Span        // delivered, and not told yet
+	tellAt                                time.Time       // when it is
+	unread                                []Span          // dead letters that could not be read when they came
+	parked                                map[string]*parking
+	draining                              bool
+	dropped                               map[string]int64  // records by reason, not yet told
+	interred                              map[refusal]int64 // records of other outputs that are dead letters of this one, not yet told
+	toldRefused, toldFailure, toldSuccess time.Time
+	lookedAtParked                        time.Time
 
 	books *books
 }
@@ -51,7 +52,7 @@ type delivery struct {
 func newDelivery(e *Engine, index int, o OutputOptions) *delivery {
 	d := &delivery{
 		OutputOptions: o, engine: e, index: index, share: NewMeter(o.Share),
-		box: mailbox{bell: newBell(e.mute)}, cutter: newCutter(o.Output), parked: map[string]*parking{}, dropped: map[string]int64{},
+		box: mailbox{bell: newBell(e.mute)}, cutter: newCutter(o.Output), parked: map[string]*parking{}, dropped: map[string]int64{}, interred: map[refusal]int64{},
 		abandon: make(chan struct{}), done: make(chan struct{}), aloft: map[*Batch]bool{},
 		books: newBooks(o.Name),
 	}
@@ -64,7 +65,7 @@ func (d *delivery) start() { go d.run() }
 // run is the loop. Each round it takes its mail, reads ahead, and lets fly what may.
 func (d *delivery) run() {
 	defer close(d.done)
-	defer d.tellDrops()
+	defer d.tellRefused()
 	defer d.tell()
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
@@ -121,7 +122,7 @@ func (d *delivery) round(now time.Time) time.Duration {
 	wait := d.launch(now)
 	d.forgetParked(now)
 	d.settleIdle(now)
-	d.reportDrops(now)
+	d.reportRefused(now)
 	if len(d.untold) > 0 {
 		wait = min(wait, d.tellAt.Sub(now))
 	}

@@ -154,6 +154,7 @@ func (d *delivery) finishRun(spans []Span, label DoneLabel) {
 		origin.ahead.buried.Add(-recordsOf(spans))
 		if label.Result == "delivered" {
 			label = DoneLabel{Result: "dead_lettered", Reason: dead.Reason}
+			d.interred[refusal{dead.Output, dead.Reason}] += recordsOf(spans)
 		}
 	}
 	parts := make([]Part, len(spans))

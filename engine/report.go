@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// tellEvery bounds how often one output's failures and drops are logged. Metrics count every one.
+// tellEvery bounds how often one output's failures, drops and dead letters are logged. Metrics count every one.
 const tellEvery = time.Second
 
 // report tells the observer of every flight, and people of failures: of a batch's first, second, fourth ... one, and of the
@@ -27,18 +27,25 @@ func (d *delivery) report(now time.Time, l *landing, v verdict) {
 	}
 }
 
-// reportDrops tells what was dropped since it was last told.
-func (d *delivery) reportDrops(now time.Time) {
-	if len(d.dropped) == 0 || now.Sub(d.toldDrops) < tellEvery {
+// A refusal is why an output's records were dropped, or became dead letters.
+type refusal struct{ output, reason string }
+
+// reportRefused tells what was dropped, and what became a dead letter here, since it was last told.
+func (d *delivery) reportRefused(now time.Time) {
+	if len(d.dropped)+len(d.interred) == 0 || now.Sub(d.toldRefused) < tellEvery {
 		return
 	}
-	d.toldDrops = now
-	d.tellDrops()
+	d.toldRefused = now
+	d.tellRefused()
 }
 
-func (d *delivery) tellDrops() {
+func (d *delivery) tellRefused() {
 	for reason, records := range d.dropped {
 		d.engine.log.Warn("records dropped", "output", d.Name, "reason", reason, "records", records)
 	}
+	for r, records := range d.interred {
+		d.engine.log.Warn("records became dead letters", "output", r.output, "reason", r.reason, "records", records, "dead_letter", d.Name)
+	}
 	clear(d.dropped)
+	clear(d.interred)
 }
