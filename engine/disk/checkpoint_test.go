@@ -127,3 +127,30 @@ func TestFilesOfAnOutputThatKeepsUpAreUsedAgain(t *testing.T) {
 		}
 	})
 }
+
+// A room that is full is no failure of the disk's, and told as what it is.
+func TestFullIsToldAsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		var mint enginetest.Mint
+		o := Options{Dir: "d", FS: crashfs.New(), Room: 128 << 10, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		b, err := Open(o, []engine.BufferOutput{{Name: "a"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := uint64(1); n <= 20; n++ {
+			if _, err := b.Append([]*engine.Chunk{mint.Chunk(&engine.Stream{ID: "s"}, n, 1, strings.Repeat("x", 5000))}, func() {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if strings.Count(log.String(), "the disk buffer is full") != 1 || strings.Contains(log.String(), "ERROR") || len(b.Failing()) != 1 {
+			t.Errorf("failing %v:\n%s", b.Failing(), &log)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		mint.Check(t)
+	})
+}

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/engine"
+	"github.com/sluicelog/sluice/engine/disk/seglog"
 )
 
 // A work is what the buffer has the disk do. Each fails, and goes again, by itself.
@@ -35,7 +37,11 @@ func (b *Buffer) note(w work, err error) {
 		b.say(slog.LevelInfo, "the disk buffer works again", "work", w, "after", after.String())
 		delete(b.failing, w)
 	case err != nil && !failed:
-		b.say(slog.LevelError, "the disk buffer fails", "work", w, "err", err)
+		if errors.Is(err, seglog.ErrFull) { // it is what the room is for
+			b.say(slog.LevelWarn, "the disk buffer is full, and what comes waits in memory", "work", w, "err", err)
+		} else {
+			b.say(slog.LevelError, "the disk buffer fails", "work", w, "err", err)
+		}
 		b.failing[w] = engine.Failure{Work: string(w), Since: time.Now(), Err: err.Error()}
 	case err != nil:
 		before.Err = err.Error()
