@@ -66,8 +66,11 @@ func (b *Buffer) sayLosses() {
 	for _, at := range slices.SortedFunc(maps.Keys(b.losses), order) {
 		l := b.losses[at]
 		if at.output == "" {
-			b.say(slog.LevelError, "damage in the buffer", "segment", at.segment, "offset", l.offset, "from", l.from, "to", l.to,
-				"places", l.places, "chunks", l.chunks, "reason", l.reason)
+			args := []any{"segment", at.segment, "offset", l.offset, "places", l.places, "reason", l.reason}
+			if l.chunks > 0 {
+				args = append(args, "chunks", l.chunks, "from", l.from, "to", l.to-1)
+			}
+			b.say(slog.LevelError, "damage in the buffer", args...)
 		} else {
 			b.say(slog.LevelError, "chunks are lost", "output", at.output, "segment", at.segment, "offset", l.offset,
 				"chunks", l.chunks, "records", l.records, "reason", l.reason)
