@@ -117,10 +117,22 @@ func (c listLettersCmd) Run(ctx context.Context, t terminal) error {
 		case n == 0 && err == nil:
 			c.sayNone(t, c.JSON)
 		case !c.JSON && n > 0:
-			fmt.Fprintln(t.out, plural(n, "letter"))
+			fmt.Fprintln(t.out, c.count(n))
 		}
 		return err
 	})
+}
+
+// count says how many were listed. Whether there are more than the limit is not asked: with a filter that may read the whole store.
+func (c listLettersCmd) count(n int) string {
+	switch {
+	case uint64(n) != c.Limit:
+		return plural(n, "letter")
+	case n == 1:
+		return "the first letter"
+	default:
+		return "the first " + plural(n, "letter")
+	}
 }
 
 type showLettersCmd struct {
@@ -190,7 +202,7 @@ func (c replayLettersCmd) Run(ctx context.Context, t terminal) error {
 		}
 		if n == 0 && err == nil {
 			c.sayNone(t, false)
-		} else {
+		} else if n > 0 {
 			fmt.Fprintln(t.out, plural(int(n), "letter")+" replayed")
 		}
 		return err

@@ -81,6 +81,11 @@ func (m *moment) UnmarshalText(text []byte) error {
 		m.Time = time.Now().Add(-d)
 		return nil
 	}
+	if days, ok := strings.CutSuffix(string(text), "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return fmt.Errorf("a day is 24h: write %dh", 24*n)
+		}
+	}
 	at, err := time.Parse(time.RFC3339, string(text))
 	if err != nil {
 		return errors.New("want how long ago, such as 90m or 2h30m, or a time, such as 2026-01-02T15:04:05Z")

@@ -128,18 +128,19 @@ ID  LAST                  OUTPUT  REASON    TARGET             TAG            ST
 	one := `
 ID  LAST                  OUTPUT  REASON  TARGET      TAG            STREAM  SEQUENCE  MESSAGE
 3   2026-01-02T12:02:00Z  aws     denied  /apps/shop  shop.checkout  host-0  102       AccessDenied
-1 letter
 `
 	bothWays(t, func(t *testing.T, do func(args ...string) (int, string, string)) {
 		for _, c := range []struct{ args, want string }{
 			{"list", table},
-			{"list --output aws --since 2026-01-02T12:00:30Z --limit 1", one},
-			{"list --since 2026-01-02T13:02:00+01:00 --until 2026-01-02T12:03:00Z", one},
-			{"list --reason denied", one},
-			{"list 3", one},
-			{"list 3 1 --reason denied", one},
-			{"list --tag shop.checkout --stream host-0 --reason denied", one},
-			{"list --stream-id host-0 --reason denied", one},
+			{"list --limit 5", table},
+			{"list --limit 4", strings.Replace(table, "\n4 letters", "\nthe first 4 letters", 1)},
+			{"list --output aws --since 2026-01-02T12:00:30Z --limit 1", one + "the first letter\n"},
+			{"list --since 2026-01-02T13:02:00+01:00 --until 2026-01-02T12:03:00Z", one + "1 letter\n"},
+			{"list --reason denied", one + "1 letter\n"},
+			{"list 3", one + "1 letter\n"},
+			{"list 3 1 --reason denied", one + "1 letter\n"},
+			{"list --tag shop.checkout --stream host-0 --reason denied", one + "1 letter\n"},
+			{"list --stream-id host-0 --reason denied", one + "1 letter\n"},
 			{"list --tag shop", "\nno such dead letters\n"},
 			{"list --stream host", "\nno such dead letters\n"},
 			{"list --reason none", "\nno such dead letters\n"},
@@ -249,7 +250,7 @@ func TestReplayLetters(t *testing.T) {
 		{"--reason denied --tag t --stream s 1 2", exitOK, "1200 letters replayed\n", ""},
 		{"", exitOK, "1200 letters replayed\n", ""},
 		{"1 99", exitFailure, "1200 letters replayed\n", "sluice: error: no dead letter has the ID 99\n"},
-		{"--output none 99", exitFailure, "0 letters replayed\n", "sluice: error: no dead letter has the ID 99\n"},
+		{"--output none 99", exitFailure, "", "sluice: error: no dead letter has the ID 99\n"},
 		{"--output none", exitOK, "no such dead letters\n", ""},
 		{"--output gone", exitFailure, "3 letters replayed\n", "sluice: error: dead letters 4 to 9: no output is named \"gone\"\n"},
 	} {
@@ -306,14 +307,16 @@ func TestDeadLettersFailures(t *testing.T) {
 	}{
 		"no gateway": {"list --admin " + gone, exitFailure,
 			"error: no gateway answers at " + gone + "; --dir looks in the buffer's directory of one that does not run (dial tcp " + gone + ": connect: connection refused)\n"},
-		"no store":       {"list --admin " + without, exitFailure, "error: no dead-letter store: it comes with buffer.type disk\n"},
-		"no store, drop": {"drop --all --admin " + without, exitFailure, "error: no dead-letter store: it comes with buffer.type disk\n"},
+		"no gateway, replay": {"replay --admin " + gone, exitFailure, "error: no gateway answers at " + gone},
+		"no store":           {"list --admin " + without, exitFailure, "error: no dead-letter store: it comes with buffer.type disk\n"},
+		"no store, drop":     {"drop --all --admin " + without, exitFailure, "error: no dead-letter store: it comes with buffer.type disk\n"},
 		// Producers may not drop dead letters.
 		"where producers connect": {"drop --all --admin " + m.Addr.String(), exitFailure, m.Addr.String() + " is not the admin address of a gateway"},
 		"the directory is used":   {"list --dir " + used, exitFailure, "error: --dir " + used + ": a gateway is using it; leave out --dir"},
 		"the directory is empty":  {"list --dir " + empty, exitUsage, "error: --dir: no dead letters there: stat " + empty + "/dead-letters: no such file or directory\n"},
 		"no port":                 {"list --admin 127.0.0.1", exitUsage, `--admin "127.0.0.1": want HOST:PORT`},
 		"no time":                 {"list --since yesterday --admin " + addr, exitUsage, "--since: want how long ago, such as 90m or 2h30m, or a time, such as 2026-01-02T15:04:05Z"},
+		"days":                    {"list --since 3d --admin " + addr, exitUsage, "--since: a day is 24h: write 72h; "},
 		"time to come":            {"list --until -2h --admin " + addr, exitUsage, "--until"},
 		"no ID":                   {"show x --admin " + addr, exitUsage, "<id>"},
 		"which ID":                {"show --admin " + addr, exitUsage, "<id>"},

@@ -222,7 +222,7 @@ func (k *checker) deadLetters(c *Config, index map[string]int) {
 			next, known := index[o.DeadLetter]
 			path := outputPath(j, "dead_letter")
 			if !known {
-				k.refuse(path, "there is no output %q; %s", o.DeadLetter, suggest(o.DeadLetter, sortedNames(index)))
+				k.refuse(path, "there is no output %q; %s", o.DeadLetter, suggest(o.DeadLetter, letterChoices(c, o, index)))
 				break
 			}
 			if c.Outputs[next].Buffer.WhenFull == "drop_oldest" {
@@ -235,6 +235,15 @@ func (k *checker) deadLetters(c *Config, index map[string]int) {
 			j = next
 		}
 	}
+}
+
+// letterChoices are where the dead letters of an output may go: not to itself.
+func letterChoices(c *Config, o Output, index map[string]int) []string {
+	choices := slices.DeleteFunc(sortedNames(index), func(name string) bool { return name == o.Name })
+	if c.Buffer.Type == "disk" {
+		choices = append(choices, StoreName)
+	}
+	return append(choices, NoDeadLetter)
 }
 
 func sortedNames(index map[string]int) []string {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,7 @@ func TestDiskFaults(t *testing.T) {
 		"buffer: {type: disk, disk: {path: x}}\noutputs: [{name: dead-letters, type: stdout}]":              `2:18: outputs[0].name: "dead-letters" has a meaning of its own as a dead_letter`,
 		"outputs: [{name: none, type: stdout}]":                                                             `1:18: outputs[0].name: "none" has a meaning of its own as a dead_letter`,
 		"outputs: [{name: a, type: stdout, buffer: {start: oldest}}]":                                       "1:51: outputs[0].buffer.start: is for a buffer of type disk",
-		"outputs: [{name: a, type: stdout, dead_letter: dead-letters}]":                                     `1:48: outputs[0].dead_letter: there is no output "dead-letters"; known here: a`,
+		"outputs: [{name: a, type: stdout, dead_letter: dead-letters}]":                                     `1:48: outputs[0].dead_letter: there is no output "dead-letters"; known here: none`,
 		"buffer: {type: disk, disk: {path: x}}\noutputs: [{name: a, type: stdout, buffer: {share: 11GiB}}]": "2:51: outputs[0].buffer.share: is more than buffer.disk.storage, 10GiB",
 	} {
 		if !strings.Contains(text, "outputs:") {
@@ -35,6 +36,23 @@ func TestDiskFaults(t *testing.T) {
 }
 
 // What outputs refuse for good goes to the disk buffer's store, unless the file says otherwise.
+// A fault on a dead_letter offers what may be written there: other outputs, none, and the store where there is one.
+func TestDeadLetterChoices(t *testing.T) {
+	const outputs = "outputs: [{name: a, type: stdout}, {name: b, type: 'null', dead_letter: %s}]\n"
+	const at, disk = "outputs[1].dead_letter: there is no output ", "buffer: {type: disk, disk: {path: x}}\n"
+	for text, want := range map[string]string{
+		fmt.Sprintf(outputs, "elsewhere"):           at + `"elsewhere"; known here: a, none`,
+		fmt.Sprintf(outputs, "bb"):                  at + `"bb"; known here: a, none`,
+		fmt.Sprintf(outputs, "nonne"):               at + `"nonne"; did you mean "none"?`,
+		disk + fmt.Sprintf(outputs, "elsewhere"):    at + `"elsewhere"; known here: a, dead-letters, none`,
+		disk + fmt.Sprintf(outputs, "dead_letters"): at + `"dead_letters"; did you mean "dead-letters"?`,
+	} {
+		if _, _, err := Parse("f", []byte(text), emptyEnvironment()); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
 func TestDeadLetterOf(t *testing.T) {
 	const outputs = "outputs: [{name: a, type: stdout}, {name: b, type: stdout, dead_letter: none}, {name: c, type: stdout, dead_letter: a}]\n"
 	for buffer, want := range map[string][]string{
