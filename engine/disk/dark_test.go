@@ -22,10 +22,10 @@ var (
 
 // A darkVariant is what else happens to a buffer whose disk does not give some pages.
 type darkVariant struct {
-	torn  bool // a commit is half written as the process is killed
-	bare  bool // the checkpoint is gone at times, and the outputs have other bits then
-	crash bool // the machine stops at times, and not the process alone
-	good  bool // at the end there are pages that are bad for good
+	torn    bool // a commit is half written as the process is killed
+	bare    bool // the checkpoint is gone at times, and the outputs have other bits then
+	crash   bool // the machine stops at times, and not the process alone
+	lasting bool // at the end there are pages that are bad for good
 }
 
 // In random histories the disk does not give some pages for a while, or for good. Each output is given what was safe, in order, once a
@@ -33,7 +33,7 @@ type darkVariant struct {
 func TestDarkHistories(t *testing.T) {
 	for name, v := range map[string]darkVariant{
 		"plain": {}, "torn": {torn: true}, "without checkpoint": {bare: true}, "torn without checkpoint": {torn: true, bare: true},
-		"crash": {crash: true}, "bad for good": {good: true}, "all": {torn: true, bare: true, crash: true, good: true},
+		"crash": {crash: true}, "bad for good": {lasting: true}, "all": {torn: true, bare: true, crash: true, lasting: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -252,11 +252,11 @@ func (h *darkHistoryTest) stop() {
 // finish has the outputs read all that there is, and be done with it.
 func (h *darkHistoryTest) finish() {
 	h.light()
-	if h.good {
+	if h.lasting {
 		h.darken()
 	}
 	h.open()
-	if h.good { // what is not given is waited for, and then lost
+	if h.lasting { // what is not given is waited for, and then lost
 		for begun := time.Now(); time.Since(begun) < 40*time.Minute; time.Sleep(10 * time.Second) {
 			h.readAll()
 		}
@@ -295,7 +295,7 @@ func (h *darkHistoryTest) checkRest() {
 			h.t.Errorf("output %s at rest: %+v", output, b)
 		}
 		for _, first := range h.acked {
-			if strings.Contains(h.tags[first], output) && !h.got[output][first] && !h.good {
+			if strings.Contains(h.tags[first], output) && !h.got[output][first] && !h.lasting {
 				h.t.Errorf("output %s is not given %d, which was safe", output, first)
 			}
 		}
