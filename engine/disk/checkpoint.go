@@ -209,7 +209,10 @@ func (b *Buffer) snapshot() (*checkpoint, []uint64) {
 		} else if s.Sealed {
 			free = append(free, s.Number)
 		}
-		c.Guessed = s.Dark > 0 && s.Next >= c.End.LSN
+	}
+	if n := len(segments); n > 0 {
+		newest := &segments[n-1]
+		c.Guessed = newest.Dark > 0 && newest.Next >= c.End.LSN
 	}
 	b.absentRoom.Store(absent)
 	return c, free

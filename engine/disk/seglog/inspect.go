@@ -175,8 +175,8 @@ func (i *Inspection) Segments() []Segment {
 	return all
 }
 
-// Damage gives all that is known by now, in the order of the log: that of Recovery, and what is dark by it, what Verify found, and what was found by
-// whoever read the Log.
+// Damage gives all that is known by now, in the order of the log: that of Recovery, with what is dark, what Verify found, and what
+// was found by whoever read the Log.
 func (i *Inspection) Damage() []Damage {
 	all := slices.Concat(i.Recovery.Damage, i.Recovery.Dark)
 	for _, s := range i.Log.Segments() {
