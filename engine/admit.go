@@ -228,7 +228,8 @@ func (in *intake) push(g *gathering, data []byte, urgent bool) {
 	in.ledger.push(p)
 	safe, err := e.buffer.Append([]*Chunk{c}, p.isSafe)
 	if err != nil {
-		// Only a buffer that was closed, which it is after the last stream was stopped.
+		// A buffer that was closed, which it is after the last stream was stopped; or a chunk that is larger than the buffer takes,
+		// which the config's checks rule out. It is not acked, and stays held: its producer has it still.
 		e.log.Error("append to buffer", "stream", in.stream.ID, "records", g.count, "err", err)
 		return
 	}

@@ -52,7 +52,8 @@ type delivery struct {
 func newDelivery(e *Engine, index int, o OutputOptions) *delivery {
 	d := &delivery{
 		OutputOptions: o, engine: e, index: index, share: NewMeter(o.Share),
-		box: mailbox{bell: newBell(e.mute)}, cutter: newCutter(o.Output), parked: map[string]*parking{}, dropped: map[string]int64{}, interred: map[refusal]int64{},
+		box: mailbox{bell: newBell(e.mute)}, cutter: newCutter(o.Output), parked: map[string]*parking{},
+		dropped: map[string]int64{}, interred: map[refusal]int64{},
 		abandon: make(chan struct{}), done: make(chan struct{}), aloft: map[*Batch]bool{},
 		books: newBooks(o.Name),
 	}

@@ -70,14 +70,16 @@ func (r *replays) end() {
 // close lets none begin any more, and waits for those that run, whose contexts are over, or until ctx ends.
 func (r *replays) close(ctx context.Context) error {
 	r.mu.Lock()
-	r.over = make(chan struct{})
-	running := r.running
+	if r.over == nil {
+		r.over = make(chan struct{})
+	}
+	over, running := r.over, r.running
 	r.mu.Unlock()
 	if running == 0 {
 		return nil
 	}
 	select {
-	case <-r.over:
+	case <-over:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%d replays of dead letters have not ended: %w", running, ctx.Err())
