@@ -18,13 +18,9 @@ func (k *checker) disk(c *Config) {
 	}
 	largest := max(c.Limits.MaxAppend, c.Buffer.Gather.Size)
 	if segment := min(d.Segment, d.Storage/8); segment < chunksOfSegment*largest {
-		path := "buffer.disk.segment"
+		path, least := "buffer.disk.segment", chunksOfSegment*largest
 		if segment < d.Segment {
-			path = "buffer.disk.storage"
-		}
-		least := chunksOfSegment * largest
-		if path == "buffer.disk.storage" {
-			least *= 8
+			path, least = "buffer.disk.storage", 8*least
 		}
 		k.refuse(path, "must be at least %s: a file is an eighth of storage at most, and has room for %d appends of limits.max_append, or "+
 			"chunks of buffer.gather.size", least, chunksOfSegment)
