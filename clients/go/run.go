@@ -49,7 +49,9 @@ func (s *Stream) connections() error {
 		case errors.Is(err, errEpochRaised), errors.Is(err, errNotOpened), errors.Is(err, errAdvance):
 			continue
 		}
-		s.sleep(s.lost(err, time.Since(began), old != nil))
+		if wait := s.lost(err, time.Since(began), old != nil); wait > 0 {
+			s.sleep(wait)
+		}
 	}
 }
 

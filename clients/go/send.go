@@ -16,7 +16,8 @@ const (
 // sent. It alone sends on the call, and it alone waits for HTTP/2's flow control.
 func (c *call) send() {
 	defer close(c.sent)
-	linger := time.NewTimer(0)
+	linger := time.NewTimer(c.s.opts.Linger)
+	linger.Stop() // until there is something to linger for
 	defer linger.Stop()
 	var lingering *block // the open block that the timer runs for
 	for {
